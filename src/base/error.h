@@ -1,0 +1,72 @@
+// Errors are values: Result<T> holds a T or an Error with a message, a hint and the exit code of its kind.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace outboxx {
+
+// What went wrong, as far as callers and operators act differently on it. The value is the exit code of the process
+// (docs/exit-codes.md); 1 and 2 stay free for shells and wrappers, 128+N for signals.
+enum class ErrorCode : std::uint8_t {
+  kInterrupted = 0,             // the operator asked to stop while we waited: not a failure
+  kUsage = 64,                  // the command line
+  kConfig = 65,                 // the configuration file, or what it names (an environment variable)
+  kPostgresMisconfigured = 66,  // the server answers, and refuses or lacks what we need; a restart does not help
+  kPostgresUnreachable = 69,    // no connection, or it was lost; a restart may help
+  kInternal = 70,               // a bug of ours
+  kKafkaUnreachable = 71,       // no broker answers; a restart may help
+  kSlot = 72,                   // the replication slot is lost, of another kind, or ahead of the server
+  kKafkaRefused = 73,           // a broker answers, and refuses: credentials, authorisation, topic, message size
+  kOutput = 74,                 // standard output was closed or cannot be written
+  kProtocol = 76,               // PostgreSQL sent something we cannot decode
+};
+
+// message: one line in PostgreSQL's style, lower case, no full stop. hint: full sentences with the way out, or empty.
+struct Error {
+  ErrorCode code = ErrorCode::kInternal;
+  std::string message;
+  std::string hint;
+  std::string sqlstate;  // PostgreSQL's error code, if a server reported the error and somebody acts on it
+};
+
+template <typename T = void>
+using Result = std::expected<T, Error>;
+
+[[nodiscard]] inline std::unexpected<Error> fail(ErrorCode code, std::string message, std::string hint = {}) {
+  return std::unexpected(Error{.code = code, .message = std::move(message), .hint = std::move(hint), .sqlstate = {}});
+}
+
+// Puts what was being done in front of an error: "could not start replication on slot \"orders\": <message>".
+[[nodiscard]] inline std::unexpected<Error> fail_with_context(std::string_view context, Error error) {
+  error.message.insert(0, ": ").insert(0, context);
+  return std::unexpected(std::move(error));
+}
+
+}  // namespace outboxx
+
+// The value of a Result expression, or an early return of its error. A statement expression, because std::expected has no
+// monadic members in GCC 12 and the alternative is four lines per call.
+#define TRY(...)                                              \
+  __extension__({                                             \
+    auto try_result_ = (__VA_ARGS__);                         \
+    if (!try_result_) {                                       \
+      return std::unexpected(std::move(try_result_).error()); \
+    }                                                         \
+    ::outboxx::detail::unwrap(std::move(try_result_));        \
+  })
+
+namespace outboxx::detail {
+
+template <typename T>
+T unwrap(std::expected<T, Error>&& result) {
+  if constexpr (!std::is_void_v<T>) {
+    return *std::move(result);
+  }
+}
+
+}  // namespace outboxx::detail

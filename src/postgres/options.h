@@ -1,0 +1,25 @@
+// PostgresOptions: the [source.postgres] part of the configuration.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace outboxx {
+
+enum class PublicationMode : std::uint8_t {
+  kCreate,    // created for the streams' tables if it does not exist; used as it is if it does
+  kExisting,  // must exist
+};
+
+struct PostgresOptions {
+  std::string conninfo;        // secret (may hold a password): libpq key=value string or URI, from the environment
+  std::string connection_env;  // the variable's name, for messages
+  std::string slot_name;
+  std::string publication_name;
+  PublicationMode publication_mode = PublicationMode::kCreate;
+  bool pin_time_zone = true;  // session TimeZone = UTC; v0 files keep the server's
+  std::chrono::milliseconds connect_timeout{10'000};
+};
+
+}  // namespace outboxx

@@ -1,0 +1,27 @@
+// RelationCache: the last description of each relation that the stream sent.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "model/relation.h"
+#include "postgres/pgoutput.h"
+
+namespace outboxx {
+
+// The server sends a relation's description before its first change in a session and again after each change of the table,
+// in stream order; so the cache must be updated in that order, in mid-transaction too, and must not outlive the session.
+class RelationCache {
+ public:
+  // Replaces what was known of the relation. The reference is valid until the next update() of the same relation.
+  const Relation& update(const pgoutput::RelationDescription& description);
+
+  // nullptr if the stream never described it.
+  [[nodiscard]] const Relation* find(std::uint32_t oid) const;
+
+ private:
+  std::unordered_map<std::uint32_t, std::unique_ptr<Relation>> relations_;
+};
+
+}  // namespace outboxx

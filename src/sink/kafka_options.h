@@ -1,0 +1,33 @@
+// KafkaOptions: the [sink.kafka] part of the configuration.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace outboxx {
+
+enum class SaslMechanism : std::uint8_t { kPlain, kScramSha256, kScramSha512 };
+
+struct SaslOptions {
+  SaslMechanism mechanism = SaslMechanism::kPlain;
+  std::string username;
+  std::string password;  // secret: read from the environment, never logged
+};
+
+struct KafkaOptions {
+  std::vector<std::string> brokers;
+  bool tls = true;
+  std::string tls_ca_location;  // empty: the system's certificates
+  std::optional<SaslOptions> sasl;
+  std::string partitioner = "murmur2_random";
+  std::string compression = "lz4";  // librdkafka's compression.codec; v0 files: none
+  bool id_header = true;            // the outboxx-id header on each record
+  std::size_t in_flight_bytes_max = std::size_t{8} * 1024 * 1024;
+  std::vector<std::pair<std::string, std::string>> properties;  // passed to librdkafka after our own settings
+};
+
+}  // namespace outboxx
