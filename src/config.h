@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,13 +33,20 @@ struct Config {
   std::optional<HttpOptions> observability;
   PipelineOptions pipeline;
   std::vector<StreamConfig> streams;
+  // What is allowed, but probably not meant: "FILE:LINE:COLUMN: key: what and why". For the caller to log.
+  std::vector<std::string> warnings;
 };
 
 // Reads and checks the file and the environment variables it names. All faults are found in one go: the error's message has
-// one line per fault, "FILE:LINE:COLUMN: key: what is wrong, what is allowed". kConfig.
+// one line per fault, "FILE:LINE:COLUMN: key: what is wrong, what is allowed", in the order of the file. Arrays count from 0
+// in keys: "streams[1].source.operations". No message holds a secret. kConfig.
 [[nodiscard]] Result<Config> load_config(const std::string& path);
 
 // The same for a text; path is for messages. For tests and fuzzing.
 [[nodiscard]] Result<Config> parse_config(std::string_view text, const std::string& path);
+
+// Every key with its full dotted name, without array indexes: "streams.source.operations". The keys inside of
+// sink.kafka.properties are librdkafka's and not listed.
+[[nodiscard]] std::span<const std::string_view> config_keys();
 
 }  // namespace outboxx

@@ -3,7 +3,51 @@ enable_testing()
 find_package(GTest REQUIRED)
 
 add_executable(unit_tests
+  src/ack_tracker_test.cc
+  src/base/byte_reader_test.cc
+  src/base/log_line_test.cc
+  src/base/log_test.cc
+  src/base/lsn_test.cc
+  src/base/metrics_test.cc
+  src/base/scrub_test.cc
+  src/base/wait_test.cc
+  src/cli_test.cc
+  src/config_faults_test.cc
+  src/config_properties_test.cc
+  src/config_test.cc
+  src/format/json_writer_test.cc
+  src/format/outboxx_json_golden_test.cc
+  src/format/outboxx_json_test.cc
+  src/metrics_text_test.cc
+  src/model/event_id_test.cc
+  src/model/pg_type_test.cc
+  src/pipeline_test.cc
+  src/postgres/conninfo_test.cc
+  src/postgres/libpq_stream_test.cc
+  src/postgres/pgoutput_robustness_test.cc
+  src/postgres/pgoutput_test.cc
+  src/postgres/preflight_test.cc
+  src/postgres/publication_test.cc
+  src/postgres/receive_pacer_test.cc
+  src/postgres/relation_cache_test.cc
+  src/postgres/resolver_test.cc
+  src/postgres/server_checks_test.cc
+  src/postgres/server_error_test.cc
+  src/postgres/slot_monitor_test.cc
+  src/postgres/slot_test.cc
+  src/postgres/table_checks_test.cc
+  src/process_usage_test.cc
+  src/router_test.cc
+  src/shutdown_watch_test.cc
+  src/sink/kafka_config_test.cc
+  src/sink/kafka_error_test.cc
+  src/sink/kafka_health_test.cc
+  src/sink/kafka_sink_test.cc
+  src/sink/stdout_sink_test.cc
+  src/status_timer_test.cc
+  fuzz/replay_test.cc
 )
+target_include_directories(unit_tests PRIVATE tests .)
 target_link_libraries(unit_tests PRIVATE outboxx_core GTest::gtest_main)
 target_compile_definitions(unit_tests PRIVATE OUTBOXX_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
 add_test(NAME unit COMMAND unit_tests)

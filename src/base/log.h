@@ -1,7 +1,8 @@
 // Structured log on standard error: a message and key=value fields, as text or as one JSON object a line.
 //
 // A blocked pipe never blocks the caller: a line that cannot be written at once is dropped and counted, and the count is
-// logged when the pipe takes lines again. May be called from any thread. No secrets and no row data in messages or fields.
+// logged when the pipe takes lines again. May be called from any thread (the library holds a mutex for the write). No secrets
+// and no row data in messages or fields; what looks like a password is hidden all the same (base/scrub.h).
 #pragma once
 
 #include <concepts>
@@ -54,7 +55,7 @@ inline void error(std::string_view message, Fields fields = {}) {
   write(Level::kError, message, fields);
 }
 
-// One error line with the message, the hint and the exit code.
+// The message, the hint and the exit code. As text, each line of a message is a log line of its own.
 void error(const Error& failure);
 
 }  // namespace outboxx::log

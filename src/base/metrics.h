@@ -1,6 +1,6 @@
 // Metrics: what the pipeline's thread counts and the HTTP thread reads. Plain relaxed atomics: each has one writer.
 //
-// Names, units and meanings are in docs/metrics.md; http_server.cc gives them their Prometheus names.
+// Names, units and meanings are in docs/metrics.md; metrics_text.cc gives them their Prometheus names.
 #pragma once
 
 #include <array>
@@ -26,11 +26,12 @@ class Counter {
 
 class Gauge {
  public:
+  explicit Gauge(std::int64_t value = 0) : value_(value) {}
   void set(std::int64_t value) { value_.store(value, std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t value() const { return value_.load(std::memory_order_relaxed); }
 
  private:
-  std::atomic<std::int64_t> value_{0};
+  std::atomic<std::int64_t> value_;
 };
 
 // Latency in buckets of fixed upper bounds, in microseconds.
@@ -83,7 +84,7 @@ struct Metrics {
   Gauge restart_lsn;
   Gauge slot_lag_bytes;       // current WAL end minus confirmed_lsn (slot monitor)
   Gauge slot_retained_bytes;  // current WAL end minus restart_lsn: what the slot keeps on the primary's disk
-  Gauge slot_safe_bytes;      // what may still be written before the slot is lost; -1: no limit set
+  Gauge slot_safe_bytes{-1};  // what may still be written before the slot is lost; -1: no limit set
 
   // Delivery.
   Counter records_delivered;

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,12 +43,15 @@ class Connection {
   // bytea_output, extra_float_digits, TimeZone if options say so), against role and database overrides, and checks them.
   // kPostgresUnreachable: no answer, or the server is starting up, shutting down or out of connections.
   // kPostgresMisconfigured: it answers and refuses (password, pg_hba.conf, no such database, no REPLICATION attribute).
+  // kConfig: the connection string is malformed. kInterrupted: the operator asked to stop.
+  // Several hosts, or addresses of a host, are tried in turn; each gets its share of the time that is left.
   // Messages never hold a secret: libpq's own texts that quote the connection string are replaced.
   [[nodiscard]] static Result<Connection> open(const PostgresOptions& options, ConnectionMode mode, StopSignal stop);
 
-  // One statement, waited for until the deadline. Parameters are $1, $2 ...; none are allowed in kReplication mode, whose
-  // values go through quote_identifier() and quote_literal(). Server errors carry the SQLSTATE; a lost connection is
-  // kPostgresUnreachable. What the server says at level NOTICE or WARNING is logged.
+  // One statement, waited for until the deadline; after a missed deadline the connection is of no more use. Parameters are $1,
+  // $2 ...; none are allowed in kReplication mode, whose values go through quote_identifier() and quote_literal(). COPY and
+  // START_REPLICATION bring an empty result, with the connection in the copy state. Server errors carry the SQLSTATE; a lost
+  // connection is kPostgresUnreachable. What the server says at level NOTICE or WARNING is logged.
   [[nodiscard]] Result<QueryResult> query(const std::string& sql, std::initializer_list<std::string> parameters,
                                           TimePoint deadline, StopSignal stop);
 
@@ -63,16 +67,35 @@ class Connection {
   [[nodiscard]] int fd() const { return PQsocket(connection_.get()); }
   [[nodiscard]] int server_version() const { return PQserverVersion(connection_.get()); }  // 150020 for 15.20
   [[nodiscard]] int backend_pid() const { return PQbackendPID(connection_.get()); }
-  [[nodiscard]] bool is_sql_ascii() const;                         // the database's encoding
-  [[nodiscard]] PGconn* raw() const { return connection_.get(); }  // for LibpqStream alone
+  [[nodiscard]] bool is_sql_ascii() const;  // the database's encoding
+  // A notice said that the publication could not be loaded (PostgreSQL 18 goes on, without its rows).
+  [[nodiscard]] bool publication_was_skipped() const { return *publication_skipped_; }
+  [[nodiscard]] PGconn* raw() const { return connection_.get(); }  // for the streams that end in a COPY
 
  private:
-  explicit Connection(PGconn* connection) : connection_(connection, &PQfinish) {}
+  using Handle = std::unique_ptr<PGconn, decltype(&PQfinish)>;
 
-  std::unique_ptr<PGconn, decltype(&PQfinish)> connection_;
+  explicit Connection(PGconn* connection);
+
+  [[nodiscard]] static Result<Connection> connect(const PostgresOptions& options,
+                                                  const std::map<std::string, std::string>& parameters, TimePoint deadline,
+                                                  StopSignal stop);
+  [[nodiscard]] Result<> finish_connecting(const PostgresOptions& options, const std::string& server_name, TimePoint deadline,
+                                           StopSignal stop);
+  [[nodiscard]] Result<> pin_settings(bool pin_time_zone, TimePoint deadline, StopSignal stop);
+
+  [[nodiscard]] Result<std::optional<QueryResult>> take_finished();
+
+  std::unique_ptr<bool> publication_skipped_;  // libpq keeps the address, so it stays when the connection moves
+  Handle connection_;
+  std::optional<QueryResult> result_;  // of the query at hand, until the server is ready for the next
+  std::optional<Error> error_;
 };
 
 // How PostgreSQL quotes a name inside a publication_names list and in advice shown to people; needs no connection.
 [[nodiscard]] std::string quote_sql_identifier(std::string_view name);
+
+// Of the library that is linked: "15.18".
+[[nodiscard]] std::string libpq_version();
 
 }  // namespace outboxx

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/byte_reader.h"
 #include "base/error.h"
 #include "base/lsn.h"
 #include "base/time.h"
@@ -89,15 +90,23 @@ struct LogicalMessage {
 using Message =
     std::variant<Begin, Commit, Origin, RelationDescription, Type, Insert, Update, Delete, Truncate, LogicalMessage>;
 
-// Keeps the arrays that the spans of the last message point into, so that it stops allocating.
+// Keeps the last message and the arrays that its spans point into, so that it stops allocating.
 class Decoder {
  public:
-  // One message. Views in the result point into data and into this decoder: valid until the next decode() and as long as data
-  // is. wal_start is for error messages alone. A malformed or unknown message is a kProtocol error that names its type, its
-  // length and the LSN; nothing outside data is read.
-  [[nodiscard]] Result<Message> decode(std::string_view data, Lsn wal_start);
+  // One message. The result and its views point into this decoder and into data: valid until the next decode() and as long as
+  // data is. wal_start is for error messages alone. A malformed or unknown message is a kProtocol error that names its type,
+  // its length and the LSN; nothing outside data is read. Whether a tuple has as many values as its relation has columns is
+  // the caller's to check: a decoder knows no relations.
+  // Never nullptr. A pointer, because moving the message out costs as much as decoding three columns.
+  [[nodiscard]] Result<const Message*> decode(std::string_view data, Lsn wal_start);
 
  private:
+  void read_message(ByteReader& reader);
+  [[nodiscard]] Insert read_insert(ByteReader& reader);
+  [[nodiscard]] Update read_update(ByteReader& reader);
+  [[nodiscard]] Delete read_delete(ByteReader& reader);
+
+  Message message_;
   std::vector<Value> old_values_;
   std::vector<Value> new_values_;
   std::vector<RelationColumn> columns_;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <unordered_map>
 
 #include "model/relation.h"
@@ -14,14 +13,15 @@ namespace outboxx {
 // in stream order; so the cache must be updated in that order, in mid-transaction too, and must not outlive the session.
 class RelationCache {
  public:
-  // Replaces what was known of the relation. The reference is valid until the next update() of the same relation.
+  // Replaces what was known of the relation, and copies the description. The reference stays valid; the next update() of the
+  // same relation changes what it refers to.
   const Relation& update(const pgoutput::RelationDescription& description);
 
   // nullptr if the stream never described it.
   [[nodiscard]] const Relation* find(std::uint32_t oid) const;
 
  private:
-  std::unordered_map<std::uint32_t, std::unique_ptr<Relation>> relations_;
+  std::unordered_map<std::uint32_t, Relation> relations_;
 };
 
 }  // namespace outboxx

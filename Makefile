@@ -1,0 +1,58 @@
+# The words people type. `make demo` and `make test` install what a Debian 12 machine lacks, as root or through sudo.
+SHELL := /bin/bash
+SINK ?= kafka
+FUZZ_SECONDS ?= 60
+PYTHON ?= /usr/bin/python3
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
+
+demo: ## see changes of a real PostgreSQL arrive in a real Kafka; SINK=stdout shows them without Kafka
+	@scripts/setup build demo
+	@scripts/build release
+	@$(PYTHON) scripts/demo --sink $(SINK)
+
+build: ## the release binary, build/release/outboxx
+	@scripts/setup build
+	@scripts/build release
+
+test: ## all tests; the last line is "N passed, N failed"
+	@scripts/setup build demo test
+	@$(PYTHON) tests/run unit integration e2e
+
+test-unit: ## unit tests and the rules of the architecture
+	@scripts/setup build test
+	@$(PYTHON) tests/run unit
+
+test-integration: ## tests with a private PostgreSQL and Kafka
+	@scripts/setup build demo test
+	@$(PYTHON) tests/run integration
+
+test-e2e: ## the program as a black box, from SQL to a real consumer
+	@scripts/setup build demo test
+	@$(PYTHON) tests/run e2e
+
+check: ## formatting and clang-tidy
+	@scripts/setup build test check
+	@scripts/check
+
+format: ## formats all sources
+	@scripts/setup check
+	@git ls-files --cached --others --exclude-standard '*.h' '*.cc' | xargs clang-format-19 -i
+
+asan: ## unit and short integration tests with AddressSanitizer and UBSan
+	@scripts/setup build demo test
+	@$(PYTHON) tests/run --preset asan unit integration e2e
+
+tsan: ## the same with ThreadSanitizer
+	@scripts/setup build demo test
+	@$(PYTHON) tests/run --preset tsan unit integration e2e
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+	@scripts/setup build check
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+clean: ## removes build/
+	rm -rf build
+
+.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan fuzz clean

@@ -1,0 +1,32 @@
+// Backoff: growing waits between attempts, with jitter so that many clients do not come back at the same moment.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+namespace outboxx {
+
+class Backoff {
+ public:
+  Backoff(std::chrono::milliseconds first, std::chrono::milliseconds longest)
+      : first_(first), longest_(longest), next_(first) {}
+
+  // The wait before the next attempt: up to a quarter less than twice the one before, at most the longest.
+  std::chrono::milliseconds next() {
+    std::uniform_int_distribution<std::chrono::milliseconds::rep> jitter(0, next_.count() / 4);
+    const auto wait = next_ - std::chrono::milliseconds(jitter(random_));
+    next_ = std::min(next_ * 2, longest_);
+    return wait;
+  }
+  // After a success.
+  void reset() { next_ = first_; }
+
+ private:
+  std::chrono::milliseconds first_;
+  std::chrono::milliseconds longest_;
+  std::chrono::milliseconds next_;
+  std::minstd_rand random_{std::random_device{}()};
+};
+
+}  // namespace outboxx

@@ -1,0 +1,27 @@
+// The command line: parsed and checked, nothing done yet.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace outboxx {
+
+enum class Command : std::uint8_t { kRun, kCheck, kSlotShow, kSlotDrop, kVersion, kHelp };
+
+struct CommandLine {
+  Command command = Command::kRun;
+  std::string config_path;  // empty for kVersion and kHelp
+  log::Level log_level = log::Level::kInfo;
+  log::LogFormat log_format = log::LogFormat::kText;
+  bool json = false;      // kCheck
+  std::string confirm;    // kSlotDrop: the slot's name, typed again
+  std::string help_text;  // kHelp: what to print
+};
+
+// Without a subcommand it is "run": outboxx --config FILE. Errors are kUsage.
+[[nodiscard]] Result<CommandLine> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace outboxx

@@ -1,0 +1,243 @@
+#include "commands.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/signal_fd.h"
+#include "base/time.h"
+#include "format/json_writer.h"
+#include "http_server.h"
+#include "make_sink.h"
+#include "postgres/connection.h"
+#include "postgres/preflight.h"
+#include "postgres/slot.h"
+#include "sink/kafka_config.h"
+#include "supervisor.h"
+
+namespace outboxx {
+namespace {
+
+constexpr std::chrono::seconds kSinkOpenTimeout{10};
+
+void prepare_metrics(const Config& config, Metrics& metrics) {
+  for (const StreamConfig& stream : config.streams) {
+    metrics.streams.emplace_back().name = stream.name;
+  }
+}
+
+Check check_of(std::string name, const Result<>& result) {
+  Check check{.name = std::move(name), .message = "ok", .hint = {}};
+  if (!result) {
+    check.status = Check::Status::kFailed;
+    check.code = result.error().code;
+    check.message = result.error().message;
+    check.hint = result.error().hint;
+  }
+  return check;
+}
+
+std::vector<Check> check_source(const Config& config, StopSignal stop) {
+  auto sql = Connection::open(config.postgres, ConnectionMode::kSql, stop);
+  if (!sql) {
+    return {check_of("PostgreSQL connection", std::unexpected(sql.error()))};
+  }
+  std::vector<Check> checks = check_postgres(*sql, config.postgres, config.streams, stop);
+  const auto replication = Connection::open(config.postgres, ConnectionMode::kReplication, stop);
+  checks.push_back(check_of("replication connection", replication ? Result<>{} : std::unexpected(replication.error())));
+  return checks;
+}
+
+Check check_sink(const Config& config, StopSignal stop) {
+  Metrics metrics;
+  prepare_metrics(config, metrics);
+  auto sink = make_sink(config, metrics);
+  if (!sink) {
+    return check_of("sink", std::unexpected(std::move(sink).error()));
+  }
+  return check_of("sink", (*sink)->open(Clock::now() + kSinkOpenTimeout, stop));
+}
+
+std::string_view status_word(Check::Status status) {
+  switch (status) {
+    case Check::Status::kPassed:
+      return "ok";
+    case Check::Status::kWarned:
+      return "warning";
+    case Check::Status::kFailed:
+      return "failed";
+  }
+  return "";
+}
+
+// Every line of the text, indented, so that a list of faults or statements stays readable under its check.
+void append_indented(std::string& out, std::string_view text) {
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    out.append("         ").append(text.substr(0, end)).append("\n");
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+  }
+}
+
+std::string checks_as_text(const std::vector<Check>& checks) {
+  std::string out;
+  for (const Check& check : checks) {
+    std::string word(status_word(check.status));
+    word.resize(9, ' ');
+    out.append(word).append(check.name).append("\n");
+    if (check.status != Check::Status::kPassed) {
+      append_indented(out, check.message);
+      append_indented(out, check.hint);
+    }
+  }
+  return out;
+}
+
+std::string checks_as_json(const std::vector<Check>& checks, bool passed) {
+  std::string out = passed ? R"({"ok":true,"checks":[)" : R"({"ok":false,"checks":[)";
+  for (const Check& check : checks) {
+    const auto append = [&out](std::string_view key, std::string_view value) {
+      out.append(key);
+      append_json_string(out, value);
+    };
+    append(R"({"name":)", check.name);
+    append(R"(,"status":)", status_word(check.status));
+    append(R"(,"message":)", check.message);
+    append(R"(,"hint":)", check.hint);
+    if (check.status == Check::Status::kFailed) {
+      out.append(R"(,"exit_code":)").append(std::to_string(std::to_underlying(check.code)));
+    }
+    out.append("},");
+  }
+  out.back() = ']';
+  return out.append("}\n");
+}
+
+// An error has said everything; a warning of the configuration is a check of its own.
+std::vector<Check> run_checks(const std::string& config_path, StopSignal stop) {
+  const auto config = load_config(config_path);
+  std::vector<Check> checks{check_of("configuration", config ? Result<>{} : std::unexpected(config.error()))};
+  if (!config) {
+    return checks;
+  }
+  for (const std::string& warning : config->warnings) {
+    checks.push_back({.name = "configuration", .status = Check::Status::kWarned, .message = warning, .hint = {}});
+  }
+  for (Check& check : check_source(*config, stop)) {
+    checks.push_back(std::move(check));
+  }
+  checks.push_back(check_sink(*config, stop));
+  return checks;
+}
+
+std::string slot_as_text(std::string_view name, const SlotState& slot) {
+  std::string out;
+  const auto line = [&out](std::string_view key, std::string_view value) {
+    std::string padded(key);
+    padded.resize(22, ' ');
+    out.append(padded).append(value).append("\n");
+  };
+  line("slot", name);
+  line("plugin", slot.plugin);
+  line("database", slot.database);
+  line("active", slot.is_active ? "yes, PID " + std::to_string(slot.active_pid) : "no");
+  line("confirmed_flush_lsn", to_string(slot.confirmed_flush_lsn));
+  line("restart_lsn", to_string(slot.restart_lsn));
+  line("current_wal_lsn", to_string(slot.current_wal_lsn));
+  line("not confirmed, bytes", std::to_string(slot.current_wal_lsn.value - slot.confirmed_flush_lsn.value));
+  line("kept on disk, bytes", std::to_string(slot.current_wal_lsn.value - slot.restart_lsn.value));
+  line("may be written, bytes", slot.safe_wal_size ? std::to_string(*slot.safe_wal_size) : "no limit is set");
+  line("wal_status", slot.wal_status);
+  if (!slot.invalidation_reason.empty()) {
+    line("invalidation_reason", slot.invalidation_reason);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<> run_pipeline(const Config& config) {
+  // First of all: threads that start later inherit the signal mask.
+  const SignalFd signals = TRY(SignalFd::create());
+  for (const std::string& warning : config.warnings) {
+    log::warn(warning);
+  }
+  Metrics metrics;
+  prepare_metrics(config, metrics);
+  std::unique_ptr<HttpServer> http;
+  if (config.observability) {
+    http = TRY(HttpServer::start(*config.observability, metrics,
+                                 {.version = OUTBOXX_VERSION, .libpq = libpq_version(), .librdkafka = librdkafka_version()}));
+  }
+  log::info("starting", {{"version", OUTBOXX_VERSION}, {"libpq", libpq_version()}, {"librdkafka", librdkafka_version()}});
+  Result<> ended = supervise(config, signals, metrics);
+  if (ended || ended.error().code == ErrorCode::kInterrupted) {
+    log::info("stopped", {{"delivered", metrics.records_delivered.value()}});
+  }
+  return ended;
+}
+
+Result<> run_check(const std::string& config_path, bool json) {
+  const SignalFd signals = TRY(SignalFd::create());
+  const std::vector<Check> checks = run_checks(config_path, signals.stop());
+  const Check* first_failed = nullptr;
+  std::size_t failed = 0;
+  for (const Check& check : checks) {
+    if (check.status == Check::Status::kFailed) {
+      first_failed = first_failed == nullptr ? &check : first_failed;
+      ++failed;
+    }
+  }
+  const std::string report = json ? checks_as_json(checks, failed == 0) : checks_as_text(checks);
+  std::fwrite(report.data(), 1, report.size(), stdout);
+  if (std::fflush(stdout) != 0) {
+    return fail(ErrorCode::kOutput, "could not write to standard output");
+  }
+  if (first_failed != nullptr) {
+    return fail(first_failed->code, std::to_string(failed) + " of " + std::to_string(checks.size()) + " checks failed");
+  }
+  return {};
+}
+
+Result<> show_slot(const Config& config) {
+  const SignalFd signals = TRY(SignalFd::create());
+  Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, signals.stop()));
+  const auto slot = TRY(read_slot(sql, config.postgres.slot_name, signals.stop()));
+  if (!slot) {
+    return fail(ErrorCode::kSlot, "replication slot \"" + config.postgres.slot_name + "\" does not exist",
+                "\"outboxx run\" creates it at its first start.");
+  }
+  const std::string text = slot_as_text(config.postgres.slot_name, *slot);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return {};
+}
+
+Result<> drop_slot(const Config& config, const std::string& confirm) {
+  const std::string& name = config.postgres.slot_name;
+  if (confirm != name) {
+    return fail(ErrorCode::kUsage, "slot \"" + name + "\" was not dropped",
+                "Changes that were not streamed are lost for this pipeline once the slot is gone. To drop it, add --confirm " +
+                    name + ".");
+  }
+  const SignalFd signals = TRY(SignalFd::create());
+  Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, signals.stop()));
+  TRY(drop_slot(sql, name, signals.stop()));
+  std::printf("dropped replication slot \"%s\"\nThe publication was kept. To drop it: DROP PUBLICATION %s;\n", name.c_str(),
+              quote_sql_identifier(config.postgres.publication_name).c_str());
+  return {};
+}
+
+std::string version_text() {
+  return std::string("outboxx ") + OUTBOXX_VERSION + "\nlibpq " + libpq_version() + "\nlibrdkafka " + librdkafka_version() +
+         "\n";
+}
+
+}  // namespace outboxx

@@ -1,0 +1,27 @@
+// The subcommands: what "outboxx run", "check", "slot" and "version" do.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "config.h"
+
+namespace outboxx {
+
+// Streams until SIGTERM or SIGINT.
+[[nodiscard]] Result<> run_pipeline(const Config& config);
+
+// Checks the configuration, PostgreSQL and the sink, and changes nothing; prints each check on standard output, as text or as
+// one JSON object. The error has the code of the first failed check; its message is a summary.
+[[nodiscard]] Result<> run_check(const std::string& config_path, bool json);
+
+// Prints the slot's state.
+[[nodiscard]] Result<> show_slot(const Config& config);
+
+// Retires a pipeline. confirm must be the slot's name: without the slot the server forgets what was not streamed.
+[[nodiscard]] Result<> drop_slot(const Config& config, const std::string& confirm);
+
+// "outboxx 1.0.0" and the linked libraries, one a line.
+[[nodiscard]] std::string version_text();
+
+}  // namespace outboxx

@@ -1,0 +1,120 @@
+#include "config_properties.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace outboxx {
+namespace {
+
+struct Refusal {
+  std::string_view name;  // the whole name, or its beginning if it ends in "*"
+  std::string_view reason;
+};
+
+constexpr std::string_view kRunsCode = "cannot be set: it makes librdkafka run or load code";
+constexpr std::string_view kAcks = "cannot be set: delivery needs the acknowledgement of all in-sync replicas";
+constexpr std::string_view kIdempotence = "cannot be set: delivery needs the idempotent producer";
+constexpr std::string_view kTimeout = "cannot be set: a record must be retried until it is delivered";
+constexpr std::string_view kOrder = "cannot be set: it could change the order of records";
+constexpr std::string_view kQueue = "cannot be set: use sink.kafka.in_flight_bytes_max";
+constexpr std::string_view kBrokers = "cannot be set: use sink.kafka.brokers";
+constexpr std::string_view kSasl = "cannot be set: use the table [sink.kafka.sasl]";
+constexpr std::string_view kCompression = "cannot be set: use sink.kafka.compression";
+constexpr std::string_view kOwned = "cannot be set: outboxx sets it itself";
+
+// Names and aliases from librdkafka's CONFIGURATION.md.
+constexpr auto kRefusals = std::to_array<Refusal>({
+    // The Kerberos properties are pasted into a shell command (kinit).
+    {.name = "sasl.kerberos.*", .reason = kRunsCode},
+    {.name = "plugin.library.paths", .reason = kRunsCode},
+    {.name = "ssl.engine.*", .reason = kRunsCode},
+    {.name = "ssl_engine_callback_data", .reason = kRunsCode},
+    {.name = "ssl.providers", .reason = kRunsCode},
+    {.name = "interceptors", .reason = kRunsCode},
+
+    {.name = "acks", .reason = kAcks},
+    {.name = "request.required.acks", .reason = kAcks},
+    {.name = "enable.idempotence", .reason = kIdempotence},
+    {.name = "enable.gapless.guarantee", .reason = kIdempotence},
+    {.name = "api.version.request", .reason = kIdempotence},
+    {.name = "message.timeout.ms", .reason = kTimeout},
+    {.name = "delivery.timeout.ms", .reason = kTimeout},
+    {.name = "retries", .reason = kTimeout},
+    {.name = "message.send.max.retries", .reason = kTimeout},
+    {.name = "max.in.flight*", .reason = kOrder},
+    {.name = "queuing.strategy", .reason = kOrder},
+    {.name = "msg_order_cmp", .reason = kOrder},
+    {.name = "transactional.id", .reason = "cannot be set: outboxx does not use Kafka transactions"},
+    {.name = "transaction.timeout.ms", .reason = "cannot be set: outboxx does not use Kafka transactions"},
+    {.name = "delivery.report.only.error", .reason = "cannot be set: delivery needs a report for every record"},
+    {.name = "topic.blacklist", .reason = "cannot be set: records for a hidden topic could not be delivered"},
+    {.name = "blacklist", .reason = "cannot be set: records for a hidden topic could not be delivered"},
+
+    {.name = "queue.buffering.max.messages", .reason = kQueue},
+    {.name = "queue.buffering.max.kbytes", .reason = kQueue},
+    {.name = "bootstrap.servers", .reason = kBrokers},
+    {.name = "metadata.broker.list", .reason = kBrokers},
+    {.name = "security.protocol", .reason = "cannot be set: use sink.kafka.tls and the table [sink.kafka.sasl]"},
+    {.name = "sasl.*", .reason = kSasl},
+    {.name = "enable.sasl.*", .reason = kSasl},
+    {.name = "oauthbearer_*", .reason = kSasl},
+    {.name = "ssl.ca.location", .reason = "cannot be set: use sink.kafka.tls_ca_location"},
+    {.name = "partitioner", .reason = "cannot be set: use sink.kafka.partitioner"},
+    {.name = "compression.codec", .reason = kCompression},
+    {.name = "compression.type", .reason = kCompression},
+
+    {.name = "log.queue", .reason = kOwned},
+    {.name = "enabled_events", .reason = kOwned},
+    {.name = "opaque", .reason = kOwned},
+    {.name = "default_topic_conf", .reason = kOwned},
+    {.name = "internal.termination.signal", .reason = kOwned},
+    {.name = "ssl_*", .reason = kOwned},
+});
+
+bool matches(const Refusal& refusal, std::string_view name) {
+  return refusal.name.ends_with('*') ? name.starts_with(refusal.name.substr(0, refusal.name.size() - 1)) : name == refusal.name;
+}
+
+bool is_property_name(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
+  });
+}
+
+// librdkafka takes "topic.acks" for "acks".
+std::string_view without_topic_prefixes(std::string_view name) {
+  constexpr std::string_view prefix = "topic.";
+  while (name.starts_with(prefix)) {
+    name.remove_prefix(prefix.size());
+  }
+  return name;
+}
+
+}  // namespace
+
+std::optional<std::string> refuse_property(std::string_view name, std::string_view value) {
+  if (!is_property_name(name)) {
+    return "is not the name of a librdkafka property: lower-case letters, digits, dots and underscores";
+  }
+  if (value.find('\0') != std::string_view::npos) {
+    return "must be a value without NUL characters";
+  }
+  name = without_topic_prefixes(name);
+  // librdkafka ignores case and blanks around these values and has several words for false: only the one safe word passes.
+  if (name == "enable.ssl.certificate.verification" && value != "true") {
+    return "must be true: the broker's certificate is always verified; use sink.kafka.tls_ca_location for a private authority";
+  }
+  if (name == "ssl.endpoint.identification.algorithm" && value != "https") {
+    return "must be \"https\": the broker's certificate must name the broker's host";
+  }
+  if (name.ends_with("_cb")) {
+    return std::string(kOwned);
+  }
+  const auto* refusal = std::ranges::find_if(kRefusals, [&](const Refusal& candidate) { return matches(candidate, name); });
+  return refusal == kRefusals.end() ? std::nullopt : std::optional<std::string>(refusal->reason);
+}
+
+}  // namespace outboxx

@@ -1,0 +1,69 @@
+// Dispatcher: one replication message in, its records handed to the sink. The one switch over pgoutput's messages.
+//
+//   decode -> begin | relation | insert, update, delete | truncate | commit ... -> route -> serialize -> produce -> count
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ack_tracker.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "base/time.h"
+#include "format/format.h"
+#include "model/change.h"
+#include "model/record.h"
+#include "model/stream.h"
+#include "postgres/pgoutput.h"
+#include "postgres/relation_cache.h"
+#include "postgres/replication_stream.h"
+#include "router.h"
+#include "sink/sink.h"
+
+namespace outboxx {
+
+// One per session: the server describes its relations anew in each. The pipeline's thread alone.
+class Dispatcher {
+ public:
+  // All references outlive the dispatcher.
+  Dispatcher(std::span<const StreamConfig> streams, const FormatOptions& format_options, Sink& sink, AckTracker& tracker,
+             Metrics& metrics);
+
+  // kFull: the sink did not take all records of this message. Then message.data must stay valid, and nothing else may be
+  // dispatched, until resume() returns kAccepted. now: when the message was received, to the precision of a wake-up.
+  [[nodiscard]] Result<Admission> dispatch(const WalData& message, TimePoint now);
+  [[nodiscard]] Result<Admission> resume() { return deliver(); }
+
+  // Records wait for the sink.
+  [[nodiscard]] bool blocked() const { return !pending_.empty(); }
+
+ private:
+  [[nodiscard]] Result<> begin(const pgoutput::Begin& begin, TimePoint now);
+  [[nodiscard]] Result<> commit(const pgoutput::Commit& commit);
+  [[nodiscard]] Result<> truncate(const pgoutput::Truncate& truncate);
+  [[nodiscard]] Result<Admission> change(Operation operation, std::uint32_t relation_oid);
+  [[nodiscard]] Result<Admission> deliver();
+  void count_record(std::size_t stream);
+  [[nodiscard]] std::string describe_change() const;
+
+  Sink& sink_;
+  AckTracker& tracker_;
+  Metrics& metrics_;
+  pgoutput::Decoder decoder_;
+  RelationCache relations_;
+  Router router_;
+  std::vector<std::unique_ptr<Format>> formats_;  // by stream
+  Transaction transaction_;
+  std::uint64_t next_ordinal_ = 0;        // of the next change in the open transaction
+  Change change_;                         // the change at work
+  std::span<const std::size_t> pending_;  // streams that have not yet got it
+  std::uint32_t part_ = 0;                // of its next record
+  bool serialized_ = false;               // record_ holds it for the first pending stream
+  Record record_;
+};
+
+}  // namespace outboxx

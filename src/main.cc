@@ -1,0 +1,103 @@
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli.h"
+#include "commands.h"
+#include "config.h"
+
+namespace outboxx {
+namespace {
+
+Result<> print(std::string_view text) {
+  const bool is_written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  return is_written ? Result<>() : fail(ErrorCode::kOutput, "could not write to standard output");
+}
+
+std::string with_line_end(const std::string& text) {
+  return text.ends_with('\n') ? text : text + "\n";
+}
+
+Result<> run_command(const CommandLine& line) {
+  switch (line.command) {
+    case Command::kRun:
+      return run_pipeline(TRY(load_config(line.config_path)));
+    case Command::kCheck:
+      return run_check(line.config_path, line.json);
+    case Command::kSlotShow:
+      return show_slot(TRY(load_config(line.config_path)));
+    case Command::kSlotDrop:
+      return drop_slot(TRY(load_config(line.config_path)), line.confirm);
+    case Command::kVersion:
+      return print(with_line_end(version_text()));
+    case Command::kHelp:
+      return print(with_line_end(line.help_text));
+  }
+  return {};
+}
+
+// A log line per line of the message: a configuration file may have many faults. The hint belongs to the last.
+void log_error(const Error& error) {
+  std::string_view rest = error.message;
+  for (std::size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
+    log::error(Error{.code = error.code, .message = std::string(rest.substr(0, end)), .hint = {}, .sqlstate = {}});
+    rest.remove_prefix(end + 1);
+  }
+  log::error(Error{.code = error.code, .message = std::string(rest), .hint = error.hint, .sqlstate = error.sqlstate});
+}
+
+void print_error(const Error& error) {
+  std::fprintf(stderr, "outboxx: error: %s\n", error.message.c_str());
+  if (!error.hint.empty()) {
+    std::fprintf(stderr, "hint: %s\n", error.hint.c_str());
+  }
+}
+
+int exit_code(const Error& error) {
+  return static_cast<int>(error.code);
+}
+
+int run(int argc, char** argv) {
+  const Result<CommandLine> line = parse_command_line(argc, argv);
+  if (!line) {
+    print_error(line.error());
+    return exit_code(line.error());
+  }
+  log::configure(line->log_level, line->log_format);
+  const Result<> result = run_command(*line);
+  if (result) {
+    return 0;
+  }
+  if (result.error().code == ErrorCode::kInterrupted) {
+    return 0;
+  }
+  if (line->command == Command::kRun) {
+    log_error(result.error());
+  } else {
+    print_error(result.error());
+  }
+  return exit_code(result.error());
+}
+
+}  // namespace
+}  // namespace outboxx
+
+int main(int argc, char** argv) {
+  // A reader of our output that went away is an error of write(), not the end of the process.
+  ::signal(SIGPIPE, SIG_IGN);
+  try {
+    return outboxx::run(argc, argv);
+  } catch (const std::exception& exception) {
+    std::fprintf(stderr, "outboxx: internal error: %s\n", exception.what());
+  } catch (...) {
+    std::fprintf(stderr, "outboxx: internal error\n");
+  }
+  // Without destructors: nothing may be confirmed any more.
+  _exit(static_cast<int>(outboxx::ErrorCode::kInternal));
+}

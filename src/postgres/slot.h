@@ -1,0 +1,83 @@
+// The replication slot: our resume point, kept by the server. It is created once and never recreated silently.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/lsn.h"
+#include "base/time.h"
+#include "base/wait.h"
+#include "postgres/connection.h"
+#include "postgres/options.h"
+
+namespace outboxx {
+
+// One row of pg_replication_slots, and the server's own position at that moment.
+struct SlotState {
+  std::string plugin;
+  std::string slot_type;         // "logical" or "physical"
+  std::string database;          // whose changes it decodes
+  std::string current_database;  // where we asked
+  bool is_temporary = false;
+  bool is_active = false;
+  int active_pid = 0;
+  Lsn confirmed_flush_lsn;                    // 0 while the slot is being created
+  Lsn restart_lsn;                            // 0 if the slot was invalidated
+  std::string wal_status;                     // reserved, extended, unreserved, lost; empty while the slot is being created
+  std::optional<std::int64_t> safe_wal_size;  // bytes that may be written before the slot is lost; nothing: no limit
+  std::string invalidation_reason;            // PostgreSQL 17
+  bool is_two_phase = false;
+  Lsn current_wal_lsn;  // the end of the WAL; on a standby, what it has replayed
+
+  // CREATE_REPLICATION_SLOT is still waiting for old transactions, in some session.
+  [[nodiscard]] bool is_being_created() const { return is_active && slot_type == "logical" && confirmed_flush_lsn == Lsn{}; }
+};
+
+// Who streams from the slot. Fields are empty if we may not see them.
+struct SlotHolder {
+  int pid = 0;
+  std::string application_name;
+  std::string client_address;
+  std::string connected_since;
+};
+
+// Nothing if there is no slot of that name.
+[[nodiscard]] Result<std::optional<SlotState>> read_slot(Connection& sql, const std::string& name, StopSignal stop);
+
+// The two halves of read_slot(), for a caller that does not wait: the query has one parameter, the name.
+[[nodiscard]] std::string slot_query(int server_version);
+[[nodiscard]] std::optional<SlotState> parse_slot(const QueryResult& result);
+
+// Whether the slot can serve us, whoever uses it now: pgoutput, logical, this database, permanent, not lost, and not ahead of
+// the server's WAL. kSlot with the way out. Pure.
+[[nodiscard]] Result<> check_slot(const SlotState& slot, std::string_view name);
+
+struct EnsuredSlot {
+  SlotState state;
+  bool created = false;  // then state.confirmed_flush_lsn is the consistent point
+};
+
+// Uses the slot if it exists and fits (kSlot if not), else creates it over the replication connection. Creation waits for the
+// transactions that are open now: without a limit but the operator's stop, naming them every 5 s. After a stop the half-created
+// slot is gone. The publication must exist already. replication is unusable after an error.
+[[nodiscard]] Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options,
+                                              StopSignal stop);
+
+// kSlot if it does not exist or somebody streams from it.
+[[nodiscard]] Result<> drop_slot(Connection& sql, const std::string& name, StopSignal stop);
+
+// Nothing if the slot is not active or does not exist.
+[[nodiscard]] Result<std::optional<SlotHolder>> read_holder(Connection& sql, const std::string& name, StopSignal stop);
+
+// "PID 4711 (application_name \"outboxx\", client 10.0.0.7, connected since ...)".
+[[nodiscard]] std::string describe(const SlotHolder& holder);
+
+// Asks after about 1, 2, 4 ... 30 s until nobody streams from the slot, with one log line each time that names the holder.
+// kPostgresUnreachable when the deadline passes; without one it waits until the stop.
+[[nodiscard]] Result<> wait_until_inactive(Connection& sql, const std::string& name, std::optional<TimePoint> deadline,
+                                           StopSignal stop);
+
+}  // namespace outboxx

@@ -1,0 +1,152 @@
+#include "postgres/slot_monitor.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/lsn.h"
+#include "base/metrics.h"
+#include "base/time.h"
+#include "postgres/connection.h"
+#include "postgres/slot.h"
+
+namespace outboxx {
+namespace {
+
+constexpr auto kInterval = std::chrono::seconds(10);
+// A server that does not answer for so long is frozen or black-holed; the replication stream's own watch decides what follows.
+constexpr auto kAnswerTimeout = std::chrono::seconds(60);
+constexpr std::string_view kAdminShutdown = "57P01";
+
+// Signed: the server reads its two positions one after the other, so the confirmed one can be a little ahead.
+std::int64_t distance(Lsn from, Lsn to) {
+  return to > from ? static_cast<std::int64_t>(to.value - from.value) : 0;
+}
+
+}  // namespace
+
+SlotMonitor::SlotMonitor(Connection sql, std::string slot_name, Metrics& metrics, TimePoint now)
+    : sql_(std::move(sql)), slot_name_(std::move(slot_name)), metrics_(metrics), next_wake_(now) {}
+
+int SlotMonitor::fd() const {
+  return sql_ ? sql_->fd() : -1;
+}
+
+void SlotMonitor::on_ready(TimePoint now) {
+  if (!sql_) {
+    return;
+  }
+  if (!is_asking_) {
+    // Nobody was asked, so it is a farewell or a notice: the next question brings its text to light.
+    ask(now);
+    return;
+  }
+  take_answer(now);
+}
+
+void SlotMonitor::on_time(TimePoint now) {
+  if (!sql_ || now < next_wake_) {
+    return;
+  }
+  if (is_asking_) {
+    report_failure({.code = ErrorCode::kPostgresUnreachable, .message = "no answer for 60 s", .hint = {}, .sqlstate = {}}, now);
+    return;
+  }
+  ask(now);
+}
+
+void SlotMonitor::ask(TimePoint now) {
+  is_asking_ = true;
+  next_wake_ = now + kAnswerTimeout;
+  if (const auto sent = sql_->start_query(slot_query(sql_->server_version()), {slot_name_}); !sent) {
+    report_failure(sent.error(), now);
+  }
+}
+
+void SlotMonitor::take_answer(TimePoint now) {
+  auto result = sql_->take_result();
+  if (!result) {
+    report_failure(result.error(), now);
+    return;
+  }
+  if (*result) {
+    is_asking_ = false;
+    next_wake_ = now + kInterval;
+    last_failure_.clear();
+    report(parse_slot(**result));
+  }
+}
+
+void SlotMonitor::report_failure(const Error& error, TimePoint now) {
+  is_asking_ = false;
+  if (error.code == ErrorCode::kPostgresUnreachable) {
+    was_admin_shutdown_ = error.sqlstate == kAdminShutdown;
+    log::warn("lost the connection that watches the replication slot", {{"slot", slot_name_}, {"reason", error.message}});
+    sql_.reset();
+    next_wake_ = TimePoint::max();
+    return;
+  }
+  next_wake_ = now + kInterval;
+  if (error.message != last_failure_) {
+    log::warn("could not read the state of the replication slot", {{"slot", slot_name_}, {"reason", error.message}});
+    last_failure_ = error.message;
+  }
+}
+
+void SlotMonitor::report(const std::optional<SlotState>& slot) {
+  const std::string status = slot ? slot->wal_status : "missing";
+  if (slot) {
+    publish_slot_metrics(*slot, metrics_);
+  }
+  if (const auto change = describe_status_change(last_status_, status, slot_name_)) {
+    log::write(change->is_warning ? log::Level::kWarn : log::Level::kInfo, change->message,
+               {{"slot", slot_name_},
+                {"retained_bytes", metrics_.slot_retained_bytes.value()},
+                {"safe_bytes", metrics_.slot_safe_bytes.value()}});
+  }
+  last_status_ = status;
+}
+
+void publish_slot_metrics(const SlotState& slot, Metrics& metrics) {
+  const bool is_lost = slot.wal_status == "lost";
+  metrics.confirmed_lsn.set(static_cast<std::int64_t>(slot.confirmed_flush_lsn.value));
+  metrics.restart_lsn.set(static_cast<std::int64_t>(slot.restart_lsn.value));
+  metrics.slot_lag_bytes.set(distance(slot.confirmed_flush_lsn, slot.current_wal_lsn));
+  // A lost slot has no restart_lsn and keeps nothing; its safe_wal_size is null, as if there were no limit.
+  metrics.slot_retained_bytes.set(slot.restart_lsn == Lsn{} ? 0 : distance(slot.restart_lsn, slot.current_wal_lsn));
+  metrics.slot_safe_bytes.set(is_lost ? 0 : slot.safe_wal_size.value_or(-1));
+}
+
+std::optional<StatusChange> describe_status_change(std::string_view from, std::string_view to, std::string_view slot_name) {
+  if (from == to) {
+    return std::nullopt;
+  }
+  const auto change = [&](bool is_warning, std::string_view meaning) {
+    return StatusChange{.is_warning = is_warning, .message = fmt::format("replication slot \"{}\" {}", slot_name, meaning)};
+  };
+  if (to == "reserved") {
+    return change(false, "is well again: the WAL that it needs is within max_wal_size");
+  }
+  if (to == "extended") {
+    return change(true, "keeps more WAL than max_wal_size on the server's disk");
+  }
+  if (to == "unreserved") {
+    return change(true, "is about to be lost: the next checkpoints may remove WAL that it needs");
+  }
+  if (to == "lost") {
+    return change(true, "is lost: the server removed WAL that it needs");
+  }
+  if (to == "missing") {
+    return change(true, "does not exist any more: somebody dropped it");
+  }
+  return change(true, fmt::format("has the unknown wal_status \"{}\"", to));
+}
+
+}  // namespace outboxx

@@ -1,0 +1,241 @@
+#include "postgres/table_checks.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/lsn.h"
+#include "model/relation.h"
+#include "model/stream.h"
+#include "postgres/connection.h"
+#include "postgres/options.h"
+#include "postgres/preflight.h"
+#include "postgres/publication.h"
+#include "postgres/slot.h"
+#include "postgres/table_state.h"
+
+namespace outboxx {
+namespace {
+
+constexpr std::size_t kNamesShown = 20;
+
+std::string shown_names(std::span<const std::string> names) {
+  const auto shown = names.first(std::min(names.size(), kNamesShown));
+  return fmt::format("{}{}", fmt::join(shown, ", "),
+                     names.size() > shown.size() ? fmt::format(" and {} more", names.size() - shown.size()) : "");
+}
+
+std::string kind_name(char kind) {
+  constexpr std::array<std::pair<char, std::string_view>, 6> kKinds = {{{'v', "a view"},
+                                                                        {'m', "a materialized view"},
+                                                                        {'f', "a foreign table"},
+                                                                        {'S', "a sequence"},
+                                                                        {'i', "an index"},
+                                                                        {'c', "a composite type"}}};
+  const auto* const found = std::ranges::find(kKinds, kind, &std::pair<char, std::string_view>::first);
+  return found == kKinds.end() ? fmt::format("a relation of kind \"{}\"", kind) : std::string(found->second);
+}
+
+Check check_kind(const TableState& table) {
+  const std::string name = fmt::format("table {}.{}", table.schema, table.table);
+  const std::string refusal = fmt::format("cannot stream \"{}.{}\": it is ", table.schema, table.table);
+  if (table.kind != 'r' && table.kind != 'p') {
+    return failed_check(name, refusal + kind_name(table.kind), "Only ordinary and partitioned tables have changes to stream.");
+  }
+  if (table.schema == "pg_catalog" || table.schema == "information_schema") {
+    return failed_check(name, refusal + "a system table", "Only tables of users can be published.");
+  }
+  if (table.persistence == 't') {
+    return failed_check(name, refusal + "a temporary table", "Changes of temporary tables are not in the WAL.");
+  }
+  if (table.persistence == 'u') {
+    return failed_check(name, refusal + "an unlogged table, whose changes are not in the WAL",
+                        fmt::format("Run: ALTER TABLE {} SET LOGGED;", quote_sql_table(table.schema, table.table)));
+  }
+  return passed_check(name, fmt::format("table \"{}.{}\" exists", table.schema, table.table));
+}
+
+// What decides the old rows of a table's UPDATE and DELETE: its own identity, or its partitions'.
+std::vector<IdentityState> written_identities(const TableState& table) {
+  return table.is_partitioned() ? table.leaves : std::vector<IdentityState>{table.identity};
+}
+
+// The way to identity FULL for a table, its partitions included.
+std::string full_identity_sql(const TableState& table) {
+  const std::string name = quote_sql_table(table.schema, table.table);
+  if (!table.is_partitioned()) {
+    return fmt::format("ALTER TABLE {} REPLICA IDENTITY FULL;", name);
+  }
+  std::string sql = fmt::format("ALTER TABLE {} REPLICA IDENTITY FULL;", name);
+  for (const IdentityState& leaf : table.leaves) {
+    sql += fmt::format(" ALTER TABLE {} REPLICA IDENTITY FULL;", quote_sql_table(leaf.schema, leaf.table));
+  }
+  return sql;
+}
+
+std::string missing_identity_reason(const IdentityState& identity) {
+  switch (identity.kind) {
+    case ReplicaIdentity::kDefault:
+      return "it has no primary key, or only a deferrable one";
+    case ReplicaIdentity::kNothing:
+      return "it is set to NOTHING";
+    case ReplicaIdentity::kIndex:
+      return "its index was dropped";
+    case ReplicaIdentity::kFull:
+      break;
+  }
+  return "it is FULL";
+}
+
+std::string identity_hint(const TableState& table, const IdentityState& identity) {
+  if (identity.kind == ReplicaIdentity::kNothing) {
+    return fmt::format("If it has a primary key, run: ALTER TABLE {} REPLICA IDENTITY DEFAULT; Else: {}",
+                       quote_sql_table(identity.schema, identity.table), full_identity_sql(table));
+  }
+  return fmt::format("Add a primary key, or run: {}", full_identity_sql(table));
+}
+
+Check check_identity(const TableState& table, PublishedOperations published) {
+  const std::string name = fmt::format("replica identity of {}.{}", table.schema, table.table);
+  for (const IdentityState& identity : written_identities(table)) {
+    if (!identity.is_usable() && (published.updates || published.deletes)) {
+      const std::string_view operations =
+          published.updates && published.deletes ? "UPDATE and DELETE" : (published.updates ? "UPDATE" : "DELETE");
+      return failed_check(
+          name,
+          fmt::format("table \"{}.{}\" has no usable replica identity ({}): the server {} {} on it{}", identity.schema,
+                      identity.table, missing_identity_reason(identity), published.already ? "refuses" : "would refuse",
+                      operations, published.already ? "" : " once it is published"),
+          identity_hint(table, identity));
+    }
+    if (table.is_partitioned() && table.identity.kind == ReplicaIdentity::kFull && identity.kind != ReplicaIdentity::kFull) {
+      return failed_check(
+          name,
+          fmt::format("table \"{}.{}\" has replica identity FULL, its partition \"{}.{}\" has not: old rows would "
+                      "arrive with nulls for columns that are not null",
+                      table.schema, table.table, identity.schema, identity.table),
+          fmt::format("Run: {}", full_identity_sql(table)));
+    }
+  }
+  if (table.identity.kind == ReplicaIdentity::kFull) {
+    return passed_check(
+        name, fmt::format("table \"{}.{}\" has replica identity FULL: old rows are complete", table.schema, table.table));
+  }
+  return passed_check(
+      name, fmt::format("old rows of table \"{}.{}\" carry the columns of its replica identity only: {}", table.schema,
+                        table.table, table.identity.columns.empty() ? "none" : shown_names(table.identity.columns)));
+}
+
+Check check_routing_key(const StreamConfig& stream, const TableState& table, const PublishedTable* published) {
+  const std::string name = fmt::format("stream {}", stream.name);
+  const std::string table_name = fmt::format("{}.{}", table.schema, table.table);
+  const ColumnState* const column = table.find_column(stream.routing_key);
+  if (column == nullptr) {
+    std::vector<std::string> names;
+    for (const ColumnState& existing : table.columns) {
+      names.push_back(existing.name);
+    }
+    return failed_check(name,
+                        fmt::format("table \"{}\" has no column \"{}\", the routing_key of stream \"{}\"", table_name,
+                                    stream.routing_key, stream.name),
+                        fmt::format("Its columns are: {}. Set routing_key in [streams.sink].", shown_names(names)));
+  }
+  const bool is_published =
+      !column->is_generated ||
+      (published != nullptr && std::ranges::find(published->columns, stream.routing_key) != published->columns.end());
+  if (!is_published) {
+    return failed_check(
+        name,
+        fmt::format("column \"{}\" of table \"{}\", the routing_key of stream \"{}\", is a generated column, which "
+                    "is not published",
+                    stream.routing_key, table_name, stream.name),
+        "Set routing_key in [streams.sink] to an ordinary column, for example the primary key.");
+  }
+  return passed_check(name, fmt::format("table \"{}\" has the routing_key \"{}\"", table_name, stream.routing_key));
+}
+
+// A DELETE has only the old row, so the record's key must be in it.
+std::optional<Check> check_delete_key(const StreamConfig& stream, const TableState& table) {
+  std::vector<IdentityState> identities = written_identities(table);
+  identities.push_back(table.identity);
+  const auto lacking = std::ranges::find_if(identities, [&](const IdentityState& identity) {
+    return identity.is_usable() && !identity.carries(stream.routing_key);  // an unusable one was reported for the table
+  });
+  if (!stream.operations.remove || lacking == identities.end()) {
+    return std::nullopt;
+  }
+  const std::string columns = shown_names(lacking->columns);
+  return failed_check(fmt::format("stream {}", stream.name),
+                      fmt::format("stream \"{}\" asks for delete, but deleted rows of table \"{}.{}\" come without its "
+                                  "routing_key \"{}\": the replica identity has only {}",
+                                  stream.name, lacking->schema, lacking->table, stream.routing_key, columns),
+                      fmt::format("Run: {} Or set routing_key in [streams.sink] to one of: {}.", full_identity_sql(table),
+                                  columns));
+}
+
+std::optional<Check> check_snapshot(const StreamConfig& stream, const TableState& table) {
+  const std::string name = fmt::format("stream {}", stream.name);
+  if (!stream.operations.read) {
+    return std::nullopt;
+  }
+  if (!table.is_readable) {
+    return failed_check(name,
+                        fmt::format("stream \"{}\" asks for read, but we may not SELECT from table \"{}.{}\"", stream.name,
+                                    table.schema, table.table),
+                        fmt::format("As the owner, run: GRANT USAGE ON SCHEMA {0} TO {2}; GRANT SELECT ON {1} TO {2};",
+                                    quote_sql_identifier(table.schema), quote_sql_table(table.schema, table.table),
+                                    quote_sql_identifier(table.asking_role)));
+  }
+  if (table.has_row_security) {
+    return warned_check(
+        name,
+        fmt::format("row security is active on table \"{}.{}\": a snapshot reads only the rows that its policies show",
+                    table.schema, table.table),
+        "Decoding does not know row security. To read all rows, give the role BYPASSRLS.");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+std::vector<Check> check_table(const TableState& table, PublishedOperations published) {
+  std::vector<Check> checks{check_kind(table)};
+  if (checks.back().status != Check::Status::kFailed) {
+    checks.push_back(check_identity(table, published));
+  }
+  return checks;
+}
+
+std::vector<Check> check_stream(const StreamConfig& stream, const TableState& table, const PublishedTable* published) {
+  std::vector<Check> checks{check_routing_key(stream, table, published)};
+  if (checks.back().status != Check::Status::kFailed) {
+    if (auto check = check_delete_key(stream, table)) {
+      checks.push_back(*std::move(check));
+    }
+  }
+  if (auto check = check_snapshot(stream, table)) {
+    checks.push_back(*std::move(check));
+  }
+  return checks;
+}
+
+Check check_missing_table(const StreamConfig& stream, std::span<const std::string> similar) {
+  return failed_check(fmt::format("table {}.{}", stream.schema, stream.table),
+                      fmt::format("table \"{}.{}\" of stream \"{}\" does not exist", stream.schema, stream.table, stream.name),
+                      similar.empty() ? "Names are case-sensitive here. Set resource in [streams.source]."
+                                      : fmt::format("Names are case-sensitive here. Similar tables are: {}. Set resource in "
+                                                    "[streams.source].",
+                                                    fmt::join(similar, ", ")));
+}
+
+}  // namespace outboxx

@@ -1,0 +1,156 @@
+#include "postgres/table_checks.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "model/relation.h"
+#include "model/stream.h"
+#include "postgres/preflight.h"
+#include "postgres/publication.h"
+#include "postgres/table_state.h"
+
+namespace outboxx {
+namespace {
+
+constexpr PublishedOperations kNotYet{.already = false, .updates = true, .deletes = true};
+constexpr PublishedOperations kInsertsOnly{.already = true, .updates = false, .deletes = false};
+
+IdentityState identity(const std::string& table, ReplicaIdentity kind, std::vector<std::string> columns) {
+  return {.schema = "public", .table = table, .kind = kind, .columns = std::move(columns)};
+}
+
+TableState orders() {
+  TableState table;
+  table.schema = "public";
+  table.table = "orders";
+  table.asking_role = "cdc";
+  table.is_readable = true;
+  table.columns = {{.name = "id"}, {.name = "customer_id"}, {.name = "total", .is_generated = true}};
+  table.identity = identity("orders", ReplicaIdentity::kDefault, {"id"});
+  return table;
+}
+
+TableState partitioned_orders() {
+  TableState table = orders();
+  table.kind = 'p';
+  table.leaves = {identity("orders_1", ReplicaIdentity::kDefault, {"id"}),
+                  identity("orders_2", ReplicaIdentity::kDefault, {"id"})};
+  return table;
+}
+
+StreamConfig stream(OperationSet operations, std::string routing_key) {
+  return {.name = "s",
+          .schema = "public",
+          .table = "orders",
+          .operations = operations,
+          .topic = "t",
+          .routing_key = std::move(routing_key)};
+}
+constexpr OperationSet kDelete{.insert = true, .update = true, .remove = true, .read = false};
+constexpr OperationSet kInsert{.insert = true, .update = false, .remove = false, .read = false};
+constexpr OperationSet kRead{.insert = false, .update = false, .remove = false, .read = true};
+
+// The one check that did not pass, as "message | hint"; empty if all passed.
+std::string problem(const std::vector<Check>& checks) {
+  std::string found;
+  for (const Check& check : checks) {
+    if (check.status != Check::Status::kPassed) {
+      found += check.message + " | " + check.hint;
+    }
+  }
+  return found;
+}
+
+TEST(CheckTable, AcceptsATableWithAPrimaryKey) {
+  EXPECT_EQ(problem(check_table(orders(), kNotYet)), "");
+}
+
+// Publishing UPDATE or DELETE of such a table makes the application's statements fail.
+TEST(CheckTable, RefusesATableWithoutUsableIdentityIfUpdatesArePublished) {
+  TableState table = orders();
+  table.identity.columns.clear();
+  EXPECT_EQ(problem(check_table(table, kNotYet)),
+            "table \"public.orders\" has no usable replica identity (it has no primary key, or only a deferrable one): the "
+            "server would refuse UPDATE and DELETE on it once it is published | Add a primary key, or run: ALTER TABLE "
+            "\"public\".\"orders\" REPLICA IDENTITY FULL;");
+  EXPECT_EQ(problem(check_table(table, kInsertsOnly)), "");
+  table.identity.kind = ReplicaIdentity::kFull;
+  EXPECT_EQ(problem(check_table(table, kNotYet)), "");
+}
+
+TEST(CheckTable, QuotesHostileNames) {
+  TableState table = orders();
+  table.identity = identity("o\"; drop table x", ReplicaIdentity::kNothing, {});
+  table.table = table.identity.table;
+  EXPECT_TRUE(
+      problem(check_table(table, kNotYet)).contains("ALTER TABLE \"public\".\"o\"\"; drop table x\" REPLICA IDENTITY FULL;"));
+}
+
+TEST(CheckTable, LooksAtTheIdentityOfEveryPartition) {
+  TableState table = partitioned_orders();
+  EXPECT_EQ(problem(check_table(table, kNotYet)), "");
+  table.leaves[1].columns.clear();
+  EXPECT_TRUE(problem(check_table(table, kNotYet)).starts_with("table \"public.orders_2\" has no usable replica identity"));
+  table = partitioned_orders();
+  table.identity.kind = ReplicaIdentity::kFull;
+  EXPECT_TRUE(problem(check_table(table, kNotYet)).contains("its partition \"public.orders_1\" has not"));
+}
+
+TEST(CheckTable, RefusesWhatHasNoChangesInTheWal) {
+  TableState table = orders();
+  table.kind = 'v';
+  EXPECT_TRUE(problem(check_table(table, kNotYet)).starts_with("cannot stream \"public.orders\": it is a view"));
+  table = orders();
+  table.persistence = 'u';
+  EXPECT_EQ(problem(check_table(table, kNotYet)),
+            "cannot stream \"public.orders\": it is an unlogged table, whose changes are not in the WAL | Run: ALTER TABLE "
+            "\"public\".\"orders\" SET LOGGED;");
+}
+
+TEST(CheckStream, WantsTheRoutingKeyAmongTheColumns) {
+  EXPECT_EQ(problem(check_stream(stream(kDelete, "id"), orders(), nullptr)), "");
+  EXPECT_EQ(problem(check_stream(stream(kInsert, "Id"), orders(), nullptr)),
+            "table \"public.orders\" has no column \"Id\", the routing_key of stream \"s\" | Its columns are: id, customer_id, "
+            "total. Set routing_key in [streams.sink].");
+}
+
+TEST(CheckStream, AcceptsAGeneratedRoutingKeyOnlyIfItIsPublished) {
+  const StreamConfig generated = stream(kInsert, "total");
+  EXPECT_TRUE(problem(check_stream(generated, orders(), nullptr)).contains("is a generated column, which is not published"));
+  const PublishedTable published{.schema = "public", .table = "orders", .columns = {"id", "customer_id", "total"}};
+  EXPECT_EQ(problem(check_stream(generated, orders(), &published)), "");
+}
+
+TEST(CheckStream, WantsTheRoutingKeyInDeletedRows) {
+  EXPECT_EQ(problem(check_stream(stream(kInsert, "customer_id"), orders(), nullptr)), "");
+  EXPECT_EQ(
+      problem(check_stream(stream(kDelete, "customer_id"), orders(), nullptr)),
+      "stream \"s\" asks for delete, but deleted rows of table \"public.orders\" come without its routing_key "
+      "\"customer_id\": the replica identity has only id | Run: ALTER TABLE \"public\".\"orders\" REPLICA IDENTITY FULL; Or "
+      "set routing_key in [streams.sink] to one of: id.");
+  TableState table = orders();
+  table.identity.kind = ReplicaIdentity::kFull;
+  EXPECT_EQ(problem(check_stream(stream(kDelete, "customer_id"), table, nullptr)), "");
+}
+
+TEST(CheckStream, WantsTheRightToReadForASnapshotOnly) {
+  TableState table = orders();
+  table.is_readable = false;
+  EXPECT_EQ(problem(check_stream(stream(kDelete, "id"), table, nullptr)), "");
+  EXPECT_EQ(
+      problem(check_stream(stream(kRead, "id"), table, nullptr)),
+      "stream \"s\" asks for read, but we may not SELECT from table \"public.orders\" | As the owner, run: GRANT USAGE ON "
+      "SCHEMA \"public\" TO \"cdc\"; GRANT SELECT ON \"public\".\"orders\" TO \"cdc\";");
+}
+
+TEST(CheckMissingTable, ShowsSimilarNames) {
+  const std::vector<std::string> similar{"public.Orders", "sales.orders"};
+  EXPECT_EQ(problem({check_missing_table(stream(kInsert, "id"), similar)}),
+            "table \"public.orders\" of stream \"s\" does not exist | Names are case-sensitive here. Similar tables are: "
+            "public.Orders, sales.orders. Set resource in [streams.source].");
+}
+
+}  // namespace
+}  // namespace outboxx

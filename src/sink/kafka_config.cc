@@ -1,0 +1,180 @@
+#include "sink/kafka_config.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "sink/kafka_options.h"
+
+namespace outboxx {
+namespace {
+
+struct Property {
+  const char* name;
+  const char* value;
+};
+
+// All exist in librdkafka 2.0.2. Reasons and measurements: docs/kafka.md.
+constexpr auto kProperties = std::to_array<Property>({
+    {"client.id", "outboxx"},
+    {"acks", "all"},
+    {"enable.idempotence", "true"},
+    {"enable.gapless.guarantee", "true"},
+    {"message.timeout.ms", "0"},  // infinite: back-pressure in place of loss
+    {"linger.ms", "5"},
+    {"batch.size", "1000000"},
+    {"batch.num.messages", "10000"},
+    // Our own cap on bytes in flight decides, so that a full queue of librdkafka never does. 10'000'000 records of our
+    // least charge are more than any cap.
+    {"queue.buffering.max.messages", "10000000"},
+    {"queue.buffering.max.kbytes", "2147483647"},
+    {"log.queue", "true"},  // no code of ours runs on librdkafka's threads
+    {"statistics.interval.ms", "5000"},
+    {"socket.keepalive.enable", "true"},
+    {"socket.nagle.disable", "true"},
+});
+
+struct Denied {
+  std::string_view name;
+  std::string_view reason;
+};
+
+constexpr std::string_view kPromise = "no committed change is lost or reordered only with the value that Outboxx sets";
+constexpr std::string_view kForeignCode = "it makes the client run or load code that the configuration names";
+constexpr std::string_view kOwnKey = "it has a key of its own in [sink.kafka]";
+constexpr std::string_view kInternalUse = "Outboxx depends on the value that it sets";
+
+// Aliases are listed too: librdkafka accepts both names.
+constexpr auto kDenied = std::to_array<Denied>({
+    {"acks", kPromise},
+    {"request.required.acks", kPromise},
+    {"enable.idempotence", kPromise},
+    {"enable.gapless.guarantee", kPromise},
+    {"message.timeout.ms", kPromise},
+    {"delivery.timeout.ms", kPromise},
+    {"delivery.report.only.error", kPromise},
+    {"queuing.strategy", kPromise},
+    {"transactional.id", kInternalUse},
+    {"queue.buffering.max.messages", kInternalUse},
+    {"queue.buffering.max.kbytes", kInternalUse},
+    {"statistics.interval.ms", kInternalUse},
+    {"log.queue", kInternalUse},
+    {"enabled_events", kInternalUse},
+    {"bootstrap.servers", kOwnKey},
+    {"metadata.broker.list", kOwnKey},
+    {"partitioner", kOwnKey},
+    {"sasl.kerberos.kinit.cmd", kForeignCode},
+    {"plugin.library.paths", kForeignCode},
+    {"ssl.engine.location", kForeignCode},
+    {"ssl.providers", kForeignCode},
+});
+
+bool may_be_secret(std::string_view name) {
+  constexpr std::array<std::string_view, 7> marks = {"password", "secret", "token", "key", "pem", "jaas", "oauthbearer"};
+  return std::ranges::any_of(marks, [name](std::string_view mark) { return name.contains(mark); });
+}
+
+// librdkafka's reason often repeats the value.
+std::string reason_for(std::string_view name, rd_kafka_conf_res_t result, std::string_view text) {
+  if (result == RD_KAFKA_CONF_UNKNOWN) {
+    return "the Kafka client has no such property";
+  }
+  if (may_be_secret(name)) {
+    return "the Kafka client does not accept the value";
+  }
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
+    text.remove_suffix(1);
+  }
+  return std::string(text);
+}
+
+Result<> set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value, std::string_view key) {
+  std::array<char, 512> text{};
+  const rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name.c_str(), value.c_str(), text.data(), text.size());
+  if (result != RD_KAFKA_CONF_OK) {
+    return fail(ErrorCode::kConfig, std::string(key) + ": " + reason_for(name, result, text.data()));
+  }
+  return {};
+}
+
+const char* security_protocol(const KafkaOptions& options) {
+  if (options.sasl) {
+    return options.tls ? "sasl_ssl" : "sasl_plaintext";
+  }
+  return options.tls ? "ssl" : "plaintext";
+}
+
+const char* mechanism_name(SaslMechanism mechanism) {
+  switch (mechanism) {
+    case SaslMechanism::kPlain:
+      return "PLAIN";
+    case SaslMechanism::kScramSha256:
+      return "SCRAM-SHA-256";
+    case SaslMechanism::kScramSha512:
+      return "SCRAM-SHA-512";
+  }
+  std::unreachable();
+}
+
+Result<> set_security(rd_kafka_conf_t* conf, const KafkaOptions& options) {
+  TRY(set(conf, "security.protocol", security_protocol(options), "sink.kafka.tls"));
+  if (!options.tls_ca_location.empty()) {
+    TRY(set(conf, "ssl.ca.location", options.tls_ca_location, "sink.kafka.tls"));
+  }
+  if (options.sasl) {
+    TRY(set(conf, "sasl.mechanisms", mechanism_name(options.sasl->mechanism), "sink.kafka.sasl"));
+    TRY(set(conf, "sasl.username", options.sasl->username, "sink.kafka.sasl"));
+    TRY(set(conf, "sasl.password", options.sasl->password, "sink.kafka.sasl"));
+  }
+  return {};
+}
+
+Result<> set_user_property(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
+  const std::string key = "sink.kafka.properties." + name;
+  const auto* const denied = std::ranges::find(kDenied, name, &Denied::name);
+  if (denied != kDenied.end()) {
+    return fail(ErrorCode::kConfig, key + ": this property cannot be set: " + std::string(denied->reason),
+                "Remove it from [sink.kafka.properties].");
+  }
+  return set(conf, name, value, key);
+}
+
+}  // namespace
+
+Result<KafkaConf> make_kafka_conf(const KafkaOptions& options) {
+  KafkaConf conf(rd_kafka_conf_new());
+  rd_kafka_conf_set_events(conf.get(), RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_LOG);
+  for (const Property& property : kProperties) {
+    TRY(set(conf.get(), property.name, property.value, property.name));
+  }
+  TRY(set(conf.get(), "bootstrap.servers", broker_list(options), "sink.kafka.brokers"));
+  TRY(set(conf.get(), "partitioner", options.partitioner, "sink.kafka.partitioner"));
+  TRY(set(conf.get(), "compression.codec", options.compression, "sink.kafka.compression"));
+  TRY(set_security(conf.get(), options));
+  for (const auto& [name, value] : options.properties) {
+    TRY(set_user_property(conf.get(), name, value));
+  }
+  return conf;
+}
+
+std::string broker_list(const KafkaOptions& options) {
+  std::string list;
+  for (const std::string& broker : options.brokers) {
+    if (!list.empty()) {
+      list.push_back(',');
+    }
+    list.append(broker);
+  }
+  return list;
+}
+
+std::string librdkafka_version() {
+  return rd_kafka_version_str();
+}
+
+}  // namespace outboxx

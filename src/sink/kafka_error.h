@@ -1,0 +1,25 @@
+// What an error of the Kafka client means for us: may a new producer succeed, or must the operator act?
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace outboxx {
+
+// kKafkaRefused for errors that come again however often we try (too large, not authorised, not supported), else
+// kKafkaUnreachable. A record that is refused is never skipped, so a wrong kKafkaRefused costs a restart by hand, and a
+// wrong kKafkaUnreachable a loop of attempts.
+[[nodiscard]] ErrorCode kafka_error_code(rd_kafka_resp_err_t error);
+
+// True for errors that only follow from an earlier one: the producer was stopped, and the rest of its queue with it. The
+// first error is the one to report.
+[[nodiscard]] bool is_consequence(rd_kafka_resp_err_t error);
+
+// What the operator can do, or nothing. topic may be empty.
+[[nodiscard]] std::string kafka_error_hint(rd_kafka_resp_err_t error, std::string_view topic);
+
+}  // namespace outboxx

@@ -1,0 +1,40 @@
+#include "sink/kafka_error.h"
+
+#include <gtest/gtest.h>
+#include <librdkafka/rdkafka.h>
+
+#include "base/error.h"
+
+namespace outboxx {
+namespace {
+
+TEST(KafkaError, RefusedMeansThatAnotherAttemptCannotHelp) {
+  for (const rd_kafka_resp_err_t error : {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+                                          RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_INVALID_RECORD,
+                                          RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE, RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+                                          RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, RD_KAFKA_RESP_ERR__AUTHENTICATION}) {
+    EXPECT_EQ(kafka_error_code(error), ErrorCode::kKafkaRefused) << rd_kafka_err2name(error);
+  }
+}
+
+TEST(KafkaError, EverythingElseIsWorthANewProducer) {
+  for (const rd_kafka_resp_err_t error :
+       {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
+        RD_KAFKA_RESP_ERR__PURGE_QUEUE, RD_KAFKA_RESP_ERR__PURGE_INFLIGHT, RD_KAFKA_RESP_ERR__TRANSPORT,
+        RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR, RD_KAFKA_RESP_ERR_UNKNOWN}) {
+    EXPECT_EQ(kafka_error_code(error), ErrorCode::kKafkaUnreachable) << rd_kafka_err2name(error);
+  }
+}
+
+TEST(KafkaError, KnowsTheErrorsThatOnlyFollow) {
+  EXPECT_TRUE(is_consequence(RD_KAFKA_RESP_ERR__PURGE_QUEUE));
+  EXPECT_TRUE(is_consequence(RD_KAFKA_RESP_ERR__PURGE_INFLIGHT));
+  EXPECT_TRUE(is_consequence(RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE));
+  EXPECT_TRUE(is_consequence(RD_KAFKA_RESP_ERR__FATAL));
+  EXPECT_FALSE(is_consequence(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE));
+  EXPECT_FALSE(is_consequence(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT));
+}
+
+}  // namespace
+}  // namespace outboxx

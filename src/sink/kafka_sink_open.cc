@@ -1,0 +1,129 @@
+// KafkaSink::open(): waits until a broker answers and has all topics.
+#include <librdkafka/rdkafka.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <chrono>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "base/wait.h"
+#include "sink/kafka_error.h"
+#include "sink/kafka_sink.h"
+
+namespace outboxx {
+namespace {
+
+// rd_kafka_metadata() cannot be interrupted: the stop is looked at between its slices.
+constexpr std::chrono::milliseconds kSlice{1000};
+constexpr std::chrono::milliseconds kPause{100};
+// A broker that creates topics by itself needs a moment to; one that has not by then will not.
+constexpr std::chrono::seconds kMissingTopicWait{5};
+
+struct MetadataDeleter {
+  void operator()(const rd_kafka_metadata_t* metadata) const noexcept { rd_kafka_metadata_destroy(metadata); }
+};
+
+}  // namespace
+
+Result<> KafkaSink::open(TimePoint deadline, StopSignal stop) {
+  std::optional<TimePoint> missing_since;
+  Readiness readiness = Readiness::kNoBroker;
+  while (true) {
+    const Readiness answer = TRY(ask_for_topics(deadline));
+    if (answer == Readiness::kReady) {
+      health_.on_answer();
+      return {};
+    }
+    // What was learnt stays the reason, even if the last request was cut short by the deadline.
+    if (answer != Readiness::kNoBroker) {
+      readiness = answer;
+    }
+    const TimePoint now = Clock::now();
+    if (readiness == Readiness::kTopicMissing && !missing_since) {
+      missing_since = now;
+    }
+    const bool gives_up_topic = readiness == Readiness::kTopicMissing && now - *missing_since >= kMissingTopicWait;
+    if (now >= deadline || gives_up_topic) {
+      return std::unexpected(not_ready(readiness));
+    }
+    TRY(wait_for(-1, 0, std::min(deadline, now + kPause), stop));
+  }
+}
+
+// One request for all topics of this producer. It makes the broker create those that are missing, if it does such things.
+Result<KafkaSink::Readiness> KafkaSink::ask_for_topics(TimePoint deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+  const auto slice = std::clamp(left, std::chrono::milliseconds(1), kSlice);
+  const rd_kafka_metadata_t* response = nullptr;
+  const rd_kafka_resp_err_t error = rd_kafka_metadata(kafka_, 0, nullptr, &response, static_cast<int>(slice.count()));
+  const std::unique_ptr<const rd_kafka_metadata_t, MetadataDeleter> metadata(response);
+  handle_events();  // the reasons come as events
+  if (failure_) {
+    return std::unexpected(*failure_);
+  }
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (health_.authentication_failure()) {
+      return fail(ErrorCode::kKafkaRefused, "Kafka refused the credentials: " + *health_.authentication_failure(),
+                  kafka_error_hint(RD_KAFKA_RESP_ERR__AUTHENTICATION, {}));
+    }
+    no_broker_reason_ = health_.last_reason().empty() ? rd_kafka_err2str(error) : health_.last_reason();
+    return Readiness::kNoBroker;
+  }
+  Readiness all = Readiness::kReady;
+  for (int index = 0; index < metadata->topic_cnt; ++index) {
+    const rd_kafka_metadata_topic_t& topic = metadata->topics[index];
+    const Readiness one = TRY(judge_topic(topic.topic, topic.err));
+    if (one < all) {
+      all = one;
+      pending_topic_ = topic.topic;
+      pending_reason_ = rd_kafka_err2str(topic.err);
+    }
+  }
+  return all;
+}
+
+Result<KafkaSink::Readiness> KafkaSink::judge_topic(const char* topic, rd_kafka_resp_err_t error) {
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return Readiness::kReady;
+  }
+  if (kafka_error_code(error) == ErrorCode::kKafkaRefused) {
+    return fail(ErrorCode::kKafkaRefused, std::string("cannot write to topic \"") + topic + "\": " + rd_kafka_err2str(error),
+                kafka_error_hint(error, topic));
+  }
+  const bool missing = error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+  return missing ? Readiness::kTopicMissing : Readiness::kTopicNotReady;
+}
+
+Error KafkaSink::not_ready(Readiness readiness) const {
+  switch (readiness) {
+    case Readiness::kNoBroker:
+      return {.code = ErrorCode::kKafkaUnreachable,
+              .message = "could not reach any Kafka broker of \"" + brokers_ + "\": " + no_broker_reason_,
+              .hint =
+                  "Check brokers in [sink.kafka], and that tls in [sink.kafka] is what the listener expects: TLS against "
+                  "a plaintext port, and the reverse, also look like this.",
+              .sqlstate = {}};
+    case Readiness::kTopicMissing:
+      return {.code = ErrorCode::kKafkaRefused,
+              .message = "topic \"" + pending_topic_ + "\" does not exist and the broker does not create it",
+              .hint =
+                  "Create it, with the partitions it is to keep: kafka-topics.sh --bootstrap-server BROKER --create "
+                  "--topic '" +
+                  pending_topic_ + "' --partitions 6 --replication-factor 3",
+              .sqlstate = {}};
+    case Readiness::kTopicNotReady:
+    case Readiness::kReady:
+      break;
+  }
+  return {.code = ErrorCode::kKafkaUnreachable,
+          .message = "could not use topic \"" + pending_topic_ + "\": " + pending_reason_,
+          .hint = {},
+          .sqlstate = {}};
+}
+
+}  // namespace outboxx

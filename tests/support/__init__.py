@@ -1,0 +1,32 @@
+"""The language of the integration and end-to-end tests: private servers, the program under test, and readers of its output.
+
+See README.md in this folder. Tests import from here: `from support import consume, stream, wait_until`.
+"""
+
+from .consumer import Message, Reader, consume, end_offsets, ndjson
+from .kafka import KAFKA_3, Kafka
+from .outboxx import Outboxx, sanitized, stream, toml_text
+from .postgres import Postgres, lsn
+from .proxy import Proxy
+from .wait import Ended, Unavailable, free_port, wait_until
+
+__all__ = [
+    "KAFKA_3",
+    "Ended",
+    "Kafka",
+    "Message",
+    "Outboxx",
+    "Postgres",
+    "Proxy",
+    "Reader",
+    "Unavailable",
+    "consume",
+    "end_offsets",
+    "free_port",
+    "lsn",
+    "ndjson",
+    "sanitized",
+    "stream",
+    "toml_text",
+    "wait_until",
+]
