@@ -2,7 +2,6 @@
 
 #include <httplib.h>
 
-#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -99,7 +98,7 @@ struct HttpResponder::Impl : httplib::Server {
       response.set_header("Allow", "GET");
     }
     response.status = answer.status;
-    response.set_content(std::move(answer.body), answer.content_type);
+    response.set_content(answer.body, answer.content_type);
   }
 
   Answer route(const std::string& path) const {

@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -19,7 +21,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
 #include "http_responder.h"

@@ -1,14 +1,14 @@
 #include "http_server.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -66,7 +66,7 @@ class Client {
       text.remove_prefix(static_cast<std::size_t>(size));
     }
   }
-  // Up to the end of the connection; "(no end)" if it stays open.
+  // Up to the end of the connection; "(no end)" if it stays open, "(reset)" behind what came before one.
   [[nodiscard]] std::string read_all() const {
     std::string out;
     std::array<char, 4096> buffer{};
@@ -74,7 +74,10 @@ class Client {
     while ((size = ::recv(fd_.get(), buffer.data(), buffer.size(), 0)) > 0) {
       out.append(buffer.data(), static_cast<std::size_t>(size));
     }
-    return size < 0 && errno != ECONNRESET ? "(no end)" : out;
+    if (size < 0) {
+      return errno == ECONNRESET ? out + "(reset)" : "(no end)";
+    }
+    return out;
   }
   // Closes with a reset instead of an orderly end.
   void abort() {

@@ -57,11 +57,11 @@ double read_start_time() {
 }  // namespace
 
 ProcessUsage read_process_usage() {
-  static const double start_time = read_start_time();  // once: a clock that is set must not look like a restart
+  static const double kStartTime = read_start_time();  // once: a clock that is set must not look like a restart
   return {.cpu_seconds = read_clock(CLOCK_PROCESS_CPUTIME_ID),
           .resident_bytes = read_resident_bytes(),
           .open_fds = count_open_fds(),
-          .start_time_seconds = start_time};
+          .start_time_seconds = kStartTime};
 }
 
 }  // namespace outboxx

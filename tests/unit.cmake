@@ -18,6 +18,7 @@ add_executable(unit_tests
   src/format/json_writer_test.cc
   src/format/outboxx_json_golden_test.cc
   src/format/outboxx_json_test.cc
+  src/http_server_test.cc
   src/metrics_text_test.cc
   src/model/event_id_test.cc
   src/model/pg_type_test.cc

@@ -29,9 +29,9 @@ enum class ErrorCode : std::uint8_t {
 // message: one line in PostgreSQL's style, lower case, no full stop. hint: full sentences with the way out, or empty.
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
-  std::string message;
-  std::string hint;
-  std::string sqlstate;  // PostgreSQL's error code, if a server reported the error and somebody acts on it
+  std::string message{};
+  std::string hint{};
+  std::string sqlstate{};  // PostgreSQL's error code, if a server reported the error and somebody acts on it
 };
 
 template <typename T = void>

@@ -182,7 +182,7 @@ TEST(Log, LinesOfManyThreadsStayWhole) {
     lines.erase(0, expected.size());
   }
   EXPECT_EQ(lines, "");
-  EXPECT_EQ(whole, std::uint64_t{kThreads * kLines});
+  EXPECT_EQ(whole, std::uint64_t{kThreads} * kLines);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Waiting outside the pipeline's loop (connecting, preflight): one file descriptor, a deadline, and the operator's stop.
 #pragma once
 
+#include <cstdint>
+
 #include "base/error.h"
 #include "base/time.h"
 
@@ -12,7 +14,7 @@ struct StopSignal {
   int fd = -1;
 };
 
-enum class WaitResult { kReady, kTimedOut };
+enum class WaitResult : std::uint8_t { kReady, kTimedOut };
 
 // Waits until fd has one of events (or an error or hang-up), the deadline passes, or a stop is asked for (kInterrupted).
 // fd may be -1: then it only waits for the deadline or the stop.

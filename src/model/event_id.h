@@ -20,16 +20,19 @@ struct EventId {
 // "00000000019A2B3C-000000000001-0000": hex of fixed width, so that ids compare as bytes.
 inline constexpr std::size_t kEventIdSize = 34;
 inline void append_event_id(std::string& out, const EventId& id) {
-  const auto append_hex = [&out](std::uint64_t number, int digits) {
+  char text[kEventIdSize];
+  char* end = text;
+  const auto write_hex = [&end](std::uint64_t number, int digits) {
     for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4) {
-      out.push_back("0123456789ABCDEF"[number >> shift & 15]);
+      *end++ = "0123456789ABCDEF"[number >> shift & 15];
     }
   };
-  append_hex(id.commit_lsn.value, 16);
-  out.push_back('-');
-  append_hex(id.ordinal, 12);
-  out.push_back('-');
-  append_hex(id.part, 4);
+  write_hex(id.commit_lsn.value, 16);
+  *end++ = '-';
+  write_hex(id.ordinal, 12);
+  *end++ = '-';
+  write_hex(id.part, 4);
+  out.append(text, end);
 }
 
 }  // namespace outboxx

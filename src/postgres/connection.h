@@ -4,7 +4,7 @@
 
 #include <libpq-fe.h>
 
-#include <chrono>
+#include <cstdint>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -19,7 +19,7 @@
 
 namespace outboxx {
 
-enum class ConnectionMode { kSql, kReplication };
+enum class ConnectionMode : std::uint8_t { kSql, kReplication };
 
 // Rows of a query, as text. Owns libpq's result; views are valid as long as it.
 class QueryResult {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>  // NOLINT: setenv is POSIX
 
-#include <array>
 #include <cstdio>
 #include <fstream>
 #include <string>

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/wait.h"
+#include "model/relation.h"
 #include "model/stream.h"
 #include "postgres/connection.h"
 #include "postgres/options.h"

@@ -15,13 +15,13 @@ class ReceivePacerTest : public testing::Test {
  protected:
   void receive(int messages) {
     for (int i = 0; i < messages; ++i) {
-      pacer_.count_message();
+      pacer.count_message();
     }
   }
-  bool raised_after(microseconds time) { return pacer_.raised(now_ += time); }
+  bool raised_after(microseconds time) { return pacer.raised(now += time); }
 
-  ReceivePacer pacer_;
-  TimePoint now_ = TimePoint(hours(1));
+  ReceivePacer pacer;
+  TimePoint now = TimePoint(hours(1));
 };
 
 TEST_F(ReceivePacerTest, StartsLow) {

@@ -70,7 +70,7 @@ Result<> start(const std::shared_ptr<Lookup>& lookup) {
   if (const int failure = ::getaddrinfo_a(GAI_NOWAIT, requests, 1, &notification); failure != 0) {
     return could_not_resolve(lookup->host, ::gai_strerror(failure));
   }
-  (void)callback_share.release();
+  [[maybe_unused]] const auto* const owned_by_callback = callback_share.release();
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cctype>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,7 +17,6 @@
 
 #include "base/error.h"
 #include "base/lsn.h"
-#include "model/relation.h"
 #include "model/stream.h"
 #include "postgres/connection.h"
 #include "postgres/options.h"
@@ -70,8 +70,9 @@ Check check_encoding(const ServerState& server) {
   if (server.encoding != "SQL_ASCII") {
     return passed_check("server_encoding", fmt::format("server_encoding is {}", server.encoding));
   }
-  return warned_check("server_encoding", "server_encoding is SQL_ASCII: the server does not know what its bytes mean",
-                      "Bytes that are not UTF-8 are replaced in the messages and counted in outboxx_invalid_utf8_values_total.");
+  return warned_check(
+      "server_encoding", "server_encoding is SQL_ASCII: the server does not know what its bytes mean",
+      "Bytes that are not UTF-8 are replaced in the messages and counted in outboxx_invalid_utf8_values_total.");
 }
 
 Check check_synchronous_commit(const ServerState& server) {
@@ -124,14 +125,14 @@ Check check_idle_timeout(const ServerState& server) {
 }  // namespace
 
 std::optional<std::string> foreign_server(std::string_view version_text) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kMarks = {{{"-YB-", "YugabyteDB"},
-                                                                                    {"CockroachDB", "CockroachDB"},
-                                                                                    {"Redshift", "Amazon Redshift"},
-                                                                                    {"Greenplum", "Greenplum"},
-                                                                                    {"Cloudberry", "Cloudberry"},
-                                                                                    {"Materialize", "Materialize"},
-                                                                                    {"openGauss", "openGauss"}}};
-  for (const auto& [mark, name] : kMarks) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kForeignMarks = {{{"-YB-", "YugabyteDB"},
+                                                                                           {"CockroachDB", "CockroachDB"},
+                                                                                           {"Redshift", "Amazon Redshift"},
+                                                                                           {"Greenplum", "Greenplum"},
+                                                                                           {"Cloudberry", "Cloudberry"},
+                                                                                           {"Materialize", "Materialize"},
+                                                                                           {"openGauss", "openGauss"}}};
+  for (const auto& [mark, name] : kForeignMarks) {
     if (version_text.contains(mark)) {
       return std::string(name);
     }

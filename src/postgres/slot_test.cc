@@ -58,6 +58,13 @@ TEST(CheckSlot, RefusesLostSlotWithReason) {
       "be");
 }
 
+// Servers before 17 do not tell the reason.
+TEST(CheckSlot, RefusesLostSlotWithoutReason) {
+  SlotState slot = healthy_slot();
+  slot.wal_status = "lost";
+  expect_refused(slot, "is lost: the server removed WAL that it needs; changes after 0/100 were not streamed and cannot be");
+}
+
 TEST(CheckSlot, RefusesInvalidatedSlotWhoseWalIsStillThere) {
   SlotState slot = healthy_slot();
   slot.invalidation_reason = "idle_timeout";

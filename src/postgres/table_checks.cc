@@ -14,15 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
-#include "base/lsn.h"
 #include "model/relation.h"
 #include "model/stream.h"
 #include "postgres/connection.h"
-#include "postgres/options.h"
 #include "postgres/preflight.h"
 #include "postgres/publication.h"
-#include "postgres/slot.h"
 #include "postgres/table_state.h"
 
 namespace outboxx {
@@ -143,6 +139,7 @@ Check check_routing_key(const StreamConfig& stream, const TableState& table, con
   const ColumnState* const column = table.find_column(stream.routing_key);
   if (column == nullptr) {
     std::vector<std::string> names;
+    names.reserve(table.columns.size());
     for (const ColumnState& existing : table.columns) {
       names.push_back(existing.name);
     }
@@ -176,12 +173,12 @@ std::optional<Check> check_delete_key(const StreamConfig& stream, const TableSta
     return std::nullopt;
   }
   const std::string columns = shown_names(lacking->columns);
-  return failed_check(fmt::format("stream {}", stream.name),
-                      fmt::format("stream \"{}\" asks for delete, but deleted rows of table \"{}.{}\" come without its "
-                                  "routing_key \"{}\": the replica identity has only {}",
-                                  stream.name, lacking->schema, lacking->table, stream.routing_key, columns),
-                      fmt::format("Run: {} Or set routing_key in [streams.sink] to one of: {}.", full_identity_sql(table),
-                                  columns));
+  return failed_check(
+      fmt::format("stream {}", stream.name),
+      fmt::format("stream \"{}\" asks for delete, but deleted rows of table \"{}.{}\" come without its "
+                  "routing_key \"{}\": the replica identity has only {}",
+                  stream.name, lacking->schema, lacking->table, stream.routing_key, columns),
+      fmt::format("Run: {} Or set routing_key in [streams.sink] to one of: {}.", full_identity_sql(table), columns));
 }
 
 std::optional<Check> check_snapshot(const StreamConfig& stream, const TableState& table) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -133,6 +133,7 @@ Result<std::vector<std::string>> find_similar_tables(Connection& sql, const std:
                                                      StopSignal stop) {
   const QueryResult found = TRY(sql.query(kSimilarQuery, {schema, table}, catalog_deadline(), stop));
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {
     names.push_back(found.text(row, 0));
   }

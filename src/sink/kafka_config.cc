@@ -75,8 +75,8 @@ constexpr auto kDenied = std::to_array<Denied>({
 });
 
 bool may_be_secret(std::string_view name) {
-  constexpr std::array<std::string_view, 7> marks = {"password", "secret", "token", "key", "pem", "jaas", "oauthbearer"};
-  return std::ranges::any_of(marks, [name](std::string_view mark) { return name.contains(mark); });
+  constexpr std::array<std::string_view, 7> kMarks = {"password", "secret", "token", "key", "pem", "jaas", "oauthbearer"};
+  return std::ranges::any_of(kMarks, [name](std::string_view mark) { return name.contains(mark); });
 }
 
 // librdkafka's reason often repeats the value.

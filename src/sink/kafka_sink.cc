@@ -3,7 +3,6 @@
 #include <librdkafka/rdkafka.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/types.h>
 
 #include <array>
 #include <cerrno>
@@ -98,8 +97,8 @@ Result<> KafkaSink::start(const KafkaOptions& options, std::span<const std::stri
   [[maybe_unused]] const rd_kafka_conf_t* const taken = conf.release();  // rd_kafka_new() owns it now
   rd_kafka_set_log_queue(kafka_, nullptr);                               // to the main queue
   queue_ = rd_kafka_queue_get_main(kafka_);
-  constexpr std::uint64_t one = 1;
-  rd_kafka_queue_io_event_enable(queue_, wakeup_.get(), &one, sizeof one);
+  constexpr std::uint64_t kOne = 1;
+  rd_kafka_queue_io_event_enable(queue_, wakeup_.get(), &kOne, sizeof kOne);
   for (const std::string& topic : topics) {
     rd_kafka_topic_t* const handle = rd_kafka_topic_new(kafka_, topic.c_str(), nullptr);
     if (handle == nullptr) {
@@ -205,7 +204,7 @@ rd_kafka_resp_err_t KafkaSink::enqueue(rd_kafka_topic_t* topic, const Record& re
   fields[4].vtype = RD_KAFKA_VTYPE_OPAQUE;
   fields[4].u.ptr = to_opaque(unit);
   fields[5].vtype = RD_KAFKA_VTYPE_HEADER;
-  fields[5].u.header = {.name = kIdHeader.data(), .val = id_text_.data(), .size = static_cast<ssize_t>(id_text_.size())};
+  fields[5].u.header = {.name = kIdHeader.data(), .val = id_text_.data(), .size = static_cast<std::ptrdiff_t>(id_text_.size())};
   rd_kafka_error_t* const error = rd_kafka_produceva(kafka_, fields.data(), fields.size());
   if (error == nullptr) [[likely]] {
     return RD_KAFKA_RESP_ERR_NO_ERROR;

@@ -230,7 +230,7 @@ TEST_F(KafkaSinkTest, MissingRightToWriteIdempotentlyIsRefused) {
   if (const auto opened = sink_->open(Clock::now() + kPatience, StopSignal{}); !opened) {
     error = opened.error();
   } else {
-    static_cast<void>(sink_->produce(record_of("k", "v"), 1));
+    [[maybe_unused]] const auto admission = sink_->produce(record_of("k", "v"), 1);
     error = serve(1);
   }
   ASSERT_TRUE(error);

@@ -49,7 +49,7 @@ Result<> StdoutSink::open(TimePoint /*deadline*/, StopSignal /*stop*/) {
 }
 
 pollfd StdoutSink::poll_fd() const {
-  if (pending_bytes() == 0) {
+  if (records_.empty()) {
     return {.fd = -1, .events = 0, .revents = 0};
   }
   return {.fd = fd_, .events = POLLOUT, .revents = 0};

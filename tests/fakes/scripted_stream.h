@@ -69,11 +69,11 @@ class ScriptedStream final : public ReplicationStream {
   std::function<void()> on_idle = [] {};
 
   void wal(std::uint64_t lsn, std::string data) {
-    script_.emplace_back(Step{.lsn = Lsn{lsn}, .data = std::move(data), .kind = Kind::kWal});
+    script_.emplace_back(Step{.kind = Kind::kWal, .lsn = Lsn{lsn}, .data = std::move(data)});
     wake();
   }
   void keepalive(std::uint64_t wal_end, bool reply_requested = false) {
-    script_.emplace_back(Step{.lsn = Lsn{wal_end}, .kind = reply_requested ? Kind::kPing : Kind::kKeepalive});
+    script_.emplace_back(Step{.kind = reply_requested ? Kind::kPing : Kind::kKeepalive, .lsn = Lsn{wal_end}});
     wake();
   }
   void lose_connection() {
@@ -120,9 +120,9 @@ class ScriptedStream final : public ReplicationStream {
  private:
   enum class Kind : std::uint8_t { kWal, kKeepalive, kPing, kLost };
   struct Step {
-    Lsn lsn;
-    std::string data;
     Kind kind = Kind::kWal;
+    Lsn lsn{};
+    std::string data{};
   };
   void wake() const { ::eventfd_write(event_.get(), 1); }
 
