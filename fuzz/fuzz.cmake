@@ -5,7 +5,7 @@
 #   build/fuzz/pgoutput_fuzz -max_total_time=60 -max_len=65536 -malloc_limit_mb=2 build/fuzz/seeds/pgoutput
 target_compile_options(outboxx_core PRIVATE -fsanitize=fuzzer-no-link)
 
-foreach(target byte_reader config pgoutput)
+foreach(target byte_reader config json pgoutput)
   add_executable(${target}_fuzz fuzz/${target}_fuzz.cc)
   target_compile_options(${target}_fuzz PRIVATE -fsanitize=fuzzer-no-link)
   target_link_libraries(${target}_fuzz PRIVATE outboxx_core)

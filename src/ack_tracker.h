@@ -17,7 +17,7 @@
 
 #include "base/lsn.h"
 #include "base/time.h"
-#include "sink/sink.h"
+#include "model/unit_id.h"
 
 namespace outboxx {
 

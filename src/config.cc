@@ -22,7 +22,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "config_properties.h"
 #include "config_reader.h"
 #include "config_rules.h"
 #include "config_toml.h"
@@ -31,6 +30,7 @@
 #include "pipeline_options.h"
 #include "postgres/options.h"
 #include "sink/kafka_options.h"
+#include "sink/kafka_properties.h"
 
 namespace outboxx {
 namespace {

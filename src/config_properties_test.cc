@@ -58,6 +58,7 @@ TEST_F(ConfigProperties, RefusedOnesSayWhy) {
       {"compression.type", "cannot be set: use sink.kafka.compression"},
       {"log.queue", "cannot be set: outboxx sets it itself"},
       {"enabled_events", "cannot be set: outboxx sets it itself"},
+      {"statistics.interval.ms", "cannot be set: outboxx sets it itself"},
       {"dr_msg_cb", "cannot be set: outboxx sets it itself"},
       {"ssl_key", "cannot be set: outboxx sets it itself"},
       {"enable.ssl.certificate.verification",

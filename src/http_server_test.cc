@@ -21,8 +21,6 @@
 #include "base/metrics.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
-#include "http_options.h"
-#include "metrics_text.h"
 
 namespace outboxx {
 namespace {

@@ -42,16 +42,6 @@ Result<> run_command(const CommandLine& line) {
   return {};
 }
 
-// A log line per line of the message: a configuration file may have many faults. The hint belongs to the last.
-void log_error(const Error& error) {
-  std::string_view rest = error.message;
-  for (std::size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
-    log::error(Error{.code = error.code, .message = std::string(rest.substr(0, end)), .hint = {}, .sqlstate = {}});
-    rest.remove_prefix(end + 1);
-  }
-  log::error(Error{.code = error.code, .message = std::string(rest), .hint = error.hint, .sqlstate = error.sqlstate});
-}
-
 void print_error(const Error& error) {
   std::fprintf(stderr, "outboxx: error: %s\n", error.message.c_str());
   if (!error.hint.empty()) {
@@ -71,14 +61,11 @@ int run(int argc, char** argv) {
   }
   log::configure(line->log_level, line->log_format);
   const Result<> result = run_command(*line);
-  if (result) {
-    return 0;
-  }
-  if (result.error().code == ErrorCode::kInterrupted) {
+  if (result || result.error().code == ErrorCode::kInterrupted) {
     return 0;
   }
   if (line->command == Command::kRun) {
-    log_error(result.error());
+    log::error(result.error());
   } else {
     print_error(result.error());
   }

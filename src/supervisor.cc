@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/backoff.h"
 #include "base/log.h"
@@ -95,6 +94,8 @@ Result<> run_session(const Config& config, const SignalFd& signals, Metrics& met
                           {"publication", config.postgres.publication_name},
                           {"confirmed_flush_lsn", open.start.confirmed_flush}});
   streamed = true;
+  const auto since_boot = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch());
+  metrics.loop_progress_us.set(since_boot.count());  // the loop's first turn may be a long wait
   metrics.streaming.set(1);
   Result<> ended = pipeline.run();
   metrics.streaming.set(0);

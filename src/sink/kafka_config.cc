@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "sink/kafka_options.h"
+#include "sink/kafka_properties.h"
 
 namespace outboxx {
 namespace {
@@ -37,41 +38,6 @@ constexpr auto kProperties = std::to_array<Property>({
     {"statistics.interval.ms", "5000"},
     {"socket.keepalive.enable", "true"},
     {"socket.nagle.disable", "true"},
-});
-
-struct Denied {
-  std::string_view name;
-  std::string_view reason;
-};
-
-constexpr std::string_view kPromise = "no committed change is lost or reordered only with the value that Outboxx sets";
-constexpr std::string_view kForeignCode = "it makes the client run or load code that the configuration names";
-constexpr std::string_view kOwnKey = "it has a key of its own in [sink.kafka]";
-constexpr std::string_view kInternalUse = "Outboxx depends on the value that it sets";
-
-// Aliases are listed too: librdkafka accepts both names.
-constexpr auto kDenied = std::to_array<Denied>({
-    {"acks", kPromise},
-    {"request.required.acks", kPromise},
-    {"enable.idempotence", kPromise},
-    {"enable.gapless.guarantee", kPromise},
-    {"message.timeout.ms", kPromise},
-    {"delivery.timeout.ms", kPromise},
-    {"delivery.report.only.error", kPromise},
-    {"queuing.strategy", kPromise},
-    {"transactional.id", kInternalUse},
-    {"queue.buffering.max.messages", kInternalUse},
-    {"queue.buffering.max.kbytes", kInternalUse},
-    {"statistics.interval.ms", kInternalUse},
-    {"log.queue", kInternalUse},
-    {"enabled_events", kInternalUse},
-    {"bootstrap.servers", kOwnKey},
-    {"metadata.broker.list", kOwnKey},
-    {"partitioner", kOwnKey},
-    {"sasl.kerberos.kinit.cmd", kForeignCode},
-    {"plugin.library.paths", kForeignCode},
-    {"ssl.engine.location", kForeignCode},
-    {"ssl.providers", kForeignCode},
 });
 
 bool may_be_secret(std::string_view name) {
@@ -136,10 +102,8 @@ Result<> set_security(rd_kafka_conf_t* conf, const KafkaOptions& options) {
 
 Result<> set_user_property(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
   const std::string key = "sink.kafka.properties." + name;
-  const auto* const denied = std::ranges::find(kDenied, name, &Denied::name);
-  if (denied != kDenied.end()) {
-    return fail(ErrorCode::kConfig, key + ": this property cannot be set: " + std::string(denied->reason),
-                "Remove it from [sink.kafka.properties].");
+  if (const auto refusal = refuse_property(name, value)) {
+    return fail(ErrorCode::kConfig, key + ": " + *refusal);
   }
   return set(conf, name, value, key);
 }

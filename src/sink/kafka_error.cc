@@ -45,6 +45,10 @@ constexpr auto kConsequences = std::to_array<rd_kafka_resp_err_t>({
     RD_KAFKA_RESP_ERR__PURGE_INFLIGHT,
 });
 
+// Older ones send the nonce twice in SCRAM's last message, and brokers from Kafka 4.0 on compare it: librdkafka pull request
+// 4895.
+constexpr int kScramMended = 0x02060100;
+
 std::string quoted(std::string_view name) {
   return std::string("\"").append(name).append("\"");
 }
@@ -79,6 +83,16 @@ std::string kafka_error_hint(rd_kafka_resp_err_t error, std::string_view topic) 
     return "Check mechanism, user name and password of [sink.kafka.sasl] against the broker's listener.";
   }
   return {};
+}
+
+std::string authentication_hint(std::string_view mechanism, int version) {
+  std::string hint = kafka_error_hint(RD_KAFKA_RESP_ERR__AUTHENTICATION, {});
+  if (mechanism.starts_with("SCRAM") && version < kScramMended) {
+    hint +=
+        std::string(" If they are right: librdkafka before 2.6.1 cannot use SCRAM with brokers of Kafka 4.0 or newer, and ") +
+        "this one is " + rd_kafka_version_str() + ". Use a newer librdkafka, or mechanism \"PLAIN\" with tls = true.";
+  }
+  return hint;
 }
 
 }  // namespace outboxx

@@ -22,4 +22,7 @@ namespace outboxx {
 // What the operator can do, or nothing. topic may be empty.
 [[nodiscard]] std::string kafka_error_hint(rd_kafka_resp_err_t error, std::string_view topic);
 
+// The same for credentials that a broker refused: mechanism is librdkafka's sasl.mechanisms, version rd_kafka_version().
+[[nodiscard]] std::string authentication_hint(std::string_view mechanism, int version);
+
 }  // namespace outboxx

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 
+#include <string>
+
 #include "base/error.h"
 
 namespace outboxx {
@@ -34,6 +36,18 @@ TEST(KafkaError, KnowsTheErrorsThatOnlyFollow) {
   EXPECT_TRUE(is_consequence(RD_KAFKA_RESP_ERR__FATAL));
   EXPECT_FALSE(is_consequence(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE));
   EXPECT_FALSE(is_consequence(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT));
+}
+
+TEST(KafkaError, RefusedScramNamesTheLibraryThatIsTooOldForKafka4) {
+  const std::string plain_hint = "Check mechanism, user name and password of [sink.kafka.sasl] against the broker's listener.";
+  EXPECT_EQ(authentication_hint("SCRAM-SHA-256", 0x020002ff),
+            plain_hint +
+                " If they are right: librdkafka before 2.6.1 cannot use SCRAM with brokers of Kafka 4.0 or newer, and this one "
+                "is " +
+                rd_kafka_version_str() + ". Use a newer librdkafka, or mechanism \"PLAIN\" with tls = true.");
+  EXPECT_EQ(authentication_hint("SCRAM-SHA-512", 0x020600ff), authentication_hint("SCRAM-SHA-256", 0x020002ff));
+  EXPECT_EQ(authentication_hint("SCRAM-SHA-256", 0x020601ff), plain_hint);
+  EXPECT_EQ(authentication_hint("PLAIN", 0x020002ff), plain_hint);
 }
 
 }  // namespace

@@ -10,11 +10,9 @@
 #include "base/time.h"
 #include "base/wait.h"
 #include "model/record.h"
+#include "model/unit_id.h"
 
 namespace outboxx {
-
-// A unit of acknowledgement (a transaction): ack_tracker.h. Sinks carry it from produce() to poll().
-using UnitId = std::uint64_t;
 
 enum class Admission : std::uint8_t {
   kAccepted,  // the sink has copied the record and will deliver it or fail in poll()

@@ -28,7 +28,8 @@ class StdoutSink final : public Sink {
   StdoutSink(int fd, Metrics& metrics) : fd_(fd), metrics_(metrics) {}
 
   [[nodiscard]] Result<> open(TimePoint deadline, StopSignal stop) override;
-  // Writability while records are not written, or written and not yet reported by poll(); otherwise there is nothing to wait for, and fd is -1.
+  // Writability while records are not written, or written and not yet reported by poll(); otherwise there is nothing to wait
+  // for, and fd is -1.
   [[nodiscard]] pollfd poll_fd() const override;
   [[nodiscard]] Result<Admission> produce(const Record& record, UnitId unit) override;
   [[nodiscard]] Result<> flush() override;

@@ -14,14 +14,14 @@ LINES_MAX = 500
 MODEL = {"base", "model"}
 MIDDLE = {"postgres", "format", "sink", "router", "ack_tracker", "status_timer"}
 HTTP = {"http_server", "http_responder", "metrics_text", "process_usage"}
-OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "http_options.h", "pipeline_options.h"}
+OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h"}
 PIPELINE = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "pipeline"}
 COMMANDS = PIPELINE | HTTP | {"supervisor", "config", "make_sink"}
 MAY_INCLUDE = {
     "base": set(),
     "model": {"base"},
     **{layer: MODEL for layer in MIDDLE},
-    "ack_tracker": MODEL | {"sink"},  # counts the sink's deliveries
+    "ack_tracker": MODEL,
     **{layer: MODEL | HTTP for layer in HTTP},
     "shutdown_watch": MODEL,
     "dispatcher": MODEL | MIDDLE,

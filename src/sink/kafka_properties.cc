@@ -1,4 +1,4 @@
-#include "config_properties.h"
+#include "sink/kafka_properties.h"
 
 #include <algorithm>
 #include <array>
@@ -68,6 +68,7 @@ constexpr auto kRefusals = std::to_array<Refusal>({
 
     {.name = "log.queue", .reason = kOwned},
     {.name = "enabled_events", .reason = kOwned},
+    {.name = "statistics.interval.ms", .reason = kOwned},
     {.name = "opaque", .reason = kOwned},
     {.name = "default_topic_conf", .reason = kOwned},
     {.name = "internal.termination.signal", .reason = kOwned},
