@@ -56,14 +56,23 @@ std::vector<Check> check_source(const Config& config, StopSignal stop) {
   return checks;
 }
 
-Check check_sink(const Config& config, StopSignal stop) {
-  Metrics metrics;
-  prepare_metrics(config, metrics);
-  auto sink = make_sink(config, metrics);
-  if (!sink) {
-    return check_of("sink", std::unexpected(std::move(sink).error()));
+std::vector<Check> check_sink(const Config& config, StopSignal stop) {
+  const auto missing_topics = find_missing_topics(config, Clock::now() + kSinkOpenTimeout, stop);
+  if (!missing_topics) {
+    return {check_of("sink", std::unexpected(missing_topics.error()))};
   }
-  return check_of("sink", (*sink)->open(Clock::now() + kSinkOpenTimeout, stop));
+  std::vector<Check> checks{check_of("sink", {})};
+  for (const std::string& topic : *missing_topics) {
+    // Whether the broker would create it, only an attempt would tell.
+    checks.push_back(
+        {.name = "topic " + topic,
+         .status = Check::Status::kWarned,
+         .message = "topic \"" + topic + "\" does not exist: \"outboxx run\" works only if the broker creates it",
+         .hint = "Create it, with the partitions it is to keep: kafka-topics.sh --bootstrap-server BROKER --create "
+                 "--topic '" +
+                 topic + "' --partitions 6 --replication-factor 3"});
+  }
+  return checks;
 }
 
 std::string_view status_word(Check::Status status) {
@@ -134,7 +143,9 @@ std::vector<Check> run_checks(const std::string& config_path, StopSignal stop) {
   for (Check& check : check_source(*config, stop)) {
     checks.push_back(std::move(check));
   }
-  checks.push_back(check_sink(*config, stop));
+  for (Check& check : check_sink(*config, stop)) {
+    checks.push_back(std::move(check));
+  }
   return checks;
 }
 

@@ -167,18 +167,23 @@ Result<> Pipeline::take_deliveries(TimePoint now) {
     tracker_.delivered(delivery.unit, delivery.count);
     shutdown_watch_.delivered(now);
   }
-  const WallTime wall = wall_now();
-  while (const auto unit = tracker_.next_completed()) {
-    // The server's clock may be ahead of ours.
-    metrics_.commit_to_ack.observe(std::max<std::int64_t>(0, (wall - unit->commit_time).count()));
-  }
-  status_timer_.flushed(tracker_.flushed(), now);
+  take_completed_units(now);
   if (dispatcher_.blocked()) {
     if (TRY(dispatcher_.resume()) == Admission::kAccepted) {
       more_buffered_ = true;
     }
   }
   return {};
+}
+
+// After deliveries, and after commits too: all records of a transaction may have been delivered before its commit came.
+void Pipeline::take_completed_units(TimePoint now) {
+  const WallTime wall = wall_now();
+  while (const auto unit = tracker_.next_completed()) {
+    // The server's clock may be ahead of ours.
+    metrics_.commit_to_ack.observe(std::max<std::int64_t>(0, (wall - unit->commit_time).count()));
+  }
+  status_timer_.flushed(tracker_.flushed(), now);
 }
 
 // Takes everything that is buffered, here, in libpq and in the kernel, before the next wait.
@@ -201,7 +206,7 @@ Result<> Pipeline::drain(TimePoint now) {
       break;
     }
   }
-  status_timer_.flushed(tracker_.flushed(), now);
+  take_completed_units(now);
   return {};
 }
 

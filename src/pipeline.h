@@ -71,6 +71,7 @@ class Pipeline {
   void serve_monitor(bool ready, TimePoint now);
   void take_signal(TimePoint now);
   [[nodiscard]] Result<> take_deliveries(TimePoint now);
+  void take_completed_units(TimePoint now);
   [[nodiscard]] Result<> drain(TimePoint now);
   [[nodiscard]] Result<> take(const StreamMessage& message, TimePoint now);
   [[nodiscard]] Result<> continue_stop(TimePoint now);

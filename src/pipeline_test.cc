@@ -45,9 +45,9 @@ class PipelineTest : public testing::Test {
   void stop() { ::raise(SIGTERM); }
 
   // Runs the pipeline; each step happens when it has nothing left to read. After the last one it is told to stop.
-  Result<> run(std::vector<std::function<void()>> steps = {}) {
+  Result<> run(const std::vector<std::function<void()>>& steps = {}) {
     std::size_t next = 0;
-    stream.on_idle = [&, steps] {
+    stream.on_idle = [&] {
       if (next < steps.size()) {
         steps[next++]();
       } else if (next++ == steps.size()) {
@@ -62,6 +62,7 @@ class PipelineTest : public testing::Test {
   [[nodiscard]] std::uint64_t confirmed() const { return stream.statuses.back().flush.value; }
   [[nodiscard]] std::vector<std::string> keys() const {
     std::vector<std::string> keys;
+    keys.reserve(sink.sent.size());
     for (const auto& record : sink.sent) {
       keys.push_back(record.key);
     }
@@ -149,6 +150,19 @@ TEST_F(PipelineTest, StopWaitsForTheEndOfTheTransactionAtHandAndForItsDeliveries
   EXPECT_EQ(keys(), (std::vector<std::string>{"1", "2"}));
   EXPECT_EQ(confirmed(), 210);
   EXPECT_TRUE(stream.ended);
+}
+
+// A transaction whose commit comes in a later read than its last row.
+TEST_F(PipelineTest, TransactionWhoseRowsWereDeliveredBeforeItsCommitCameIsConfirmed) {
+  sink.deliver_at_once = true;
+  std::uint64_t before_stop = 0;
+  stream.wal(200, Pgoutput::begin(200));
+  stream.wal(199, Pgoutput::insert(1, {"1", "x"}));
+  ASSERT_TRUE(run({[] {}, [&] { stream.wal(200, Pgoutput::commit(200, 210)); }, [&] { stream.keepalive(300, true); },
+                   [&] { before_stop = confirmed(); }})
+                  .has_value());
+  EXPECT_EQ(before_stop, 300);
+  EXPECT_EQ(confirmed(), 300);
 }
 
 TEST_F(PipelineTest, StopGivesUpAfterItsBoundAndConfirmsNothingUndelivered) {

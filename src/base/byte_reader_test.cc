@@ -24,11 +24,11 @@ TEST(ByteReader, ReadsBigEndianIntegers) {
 }
 
 TEST(ByteReader, ReturnsViewsIntoTheBuffer) {
-  constexpr std::string_view buffer = "ab\0c\0\0"sv;
-  ByteReader reader(buffer);
+  constexpr std::string_view kBuffer = "ab\0c\0\0"sv;
+  ByteReader reader(kBuffer);
   const std::string_view bytes = reader.read_bytes(1);
   EXPECT_EQ(bytes, "a");
-  EXPECT_EQ(bytes.data(), buffer.data());
+  EXPECT_EQ(bytes.data(), kBuffer.data());
   EXPECT_EQ(reader.read_cstring(), "b");
   EXPECT_EQ(reader.read_cstring(), "c");
   EXPECT_EQ(reader.position(), 5u);

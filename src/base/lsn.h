@@ -1,6 +1,7 @@
 // Lsn: a position in PostgreSQL's write-ahead log, in bytes. Written X/X, as pg_lsn is.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <compare>
@@ -22,7 +23,7 @@ inline void append_lsn(std::string& out, Lsn lsn) {
   char text[17];
   char* end = text;
   const auto write_half = [&end](std::uint32_t half) {
-    for (int shift = half == 0 ? 0 : (std::bit_width(half) - 1) & ~3; shift >= 0; shift -= 4) {
+    for (int shift = (std::max(static_cast<int>(std::bit_width(half)), 1) - 1) / 4 * 4; shift >= 0; shift -= 4) {
       *end++ = "0123456789ABCDEF"[half >> shift & 15];
     }
   };

@@ -4,12 +4,14 @@
 #include <emmintrin.h>
 #endif
 
+#include <array>
 #include <bit>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -22,6 +24,9 @@ constexpr std::size_t kChunkSize = 1024;
 constexpr std::size_t kEscapeSizeMax = 6;  // \u00xx
 
 constexpr std::size_t kInteger8DigitsMax = 19;
+// Decimals of so many digits stand for doubles that differ (DBL_DIG), so none of them has a shorter one for the same double.
+constexpr std::size_t kDistinctDigits = 15;
+constexpr std::size_t kFloat8SizeMax = 32;
 // Those of a float8 are -324 and 308. It bounds the zeros that a text of a few bytes can ask for.
 constexpr int kExponentMax = 400;
 
@@ -211,6 +216,17 @@ std::optional<Decimal> parse_decimal(std::string_view text) {
   return text.empty() ? std::optional(decimal) : std::nullopt;
 }
 
+// The server shuns digits exactly between two doubles, where reading rounds to even; v0 took them if they were fewer: 1e+23
+// for 9.999999999999999e+22.
+std::string_view shortest_float8(std::string_view text, std::span<char> buffer) {
+  double number = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc()) {
+    return text;  // beyond a double
+  }
+  const auto written = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, std::chars_format::scientific);
+  return {buffer.data(), written.ptr};
+}
+
 void append_zeros(std::string& out, std::ptrdiff_t count) {
   out.append(static_cast<std::size_t>(count), '0');
 }
@@ -297,13 +313,17 @@ bool append_json_integer(std::string& out, std::string_view text) {
 }
 
 bool append_plain_decimal(std::string& out, std::string_view text) {
-  const std::optional<Decimal> decimal = parse_decimal(text);
+  std::optional<Decimal> decimal = parse_decimal(text);
   if (!decimal) {
     return false;
   }
   if (!decimal->exponent) {
     out.append(text);
     return true;
+  }
+  std::array<char, kFloat8SizeMax> buffer{};
+  if (decimal->whole.size() + decimal->fraction.size() > kDistinctDigits) {
+    decimal = parse_decimal(shortest_float8(text, buffer));
   }
   if (decimal->negative) {
     out.push_back('-');

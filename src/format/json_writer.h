@@ -15,8 +15,8 @@ void append_json_string(std::string& out, std::string_view text, std::string_vie
 // Appends an integer as it is. False, and nothing is appended, if text is not an integer of at most 19 digits that JSON allows.
 [[nodiscard]] bool append_json_integer(std::string& out, std::string_view text);
 
-// Appends a decimal number without exponent, by moving the point in the text: no digit is lost or made up. False, and nothing
-// is appended, if text is none ("NaN", "Infinity"), or its exponent is beyond that of a float8.
+// Appends the text of a float4 or float8 without exponent, by moving the point: the shortest digits that read back, rounding to
+// even. False, and nothing is appended, if text is no number ("NaN", "Infinity"), or its exponent is beyond that of a float8.
 [[nodiscard]] bool append_plain_decimal(std::string& out, std::string_view text);
 
 [[nodiscard]] bool is_utf8(std::string_view text);

@@ -108,7 +108,7 @@ TEST(JsonString, EscapesEachByteAtEachPosition) {
     }
   }
   for (int byte = 0; byte < 256; ++byte) {
-    for (const std::size_t size : {3, 7, 15, 40}) {
+    for (const std::size_t size : {3U, 7U, 15U, 40U}) {
       expect_escaped_alone(size, size / 2, byte);
     }
   }
@@ -166,6 +166,14 @@ TEST(PlainDecimal, MovesThePointByTheExponent) {
   EXPECT_EQ(plain("1.5e-1"), "0.15");
   EXPECT_EQ(plain("5e-324"), "0." + std::string(323, '0') + "5");
   EXPECT_EQ(plain("1.7976931348623157e+308"), "17976931348623157" + std::string(292, '0'));
+}
+
+// 1e23 lies exactly between two doubles.
+TEST(PlainDecimal, IsTheShortestThatReadsBackWhereTheServersIsNot) {
+  EXPECT_EQ(plain("9.999999999999999e+22"), "1" + std::string(23, '0'));
+  EXPECT_EQ(plain("-9.999999999999999e+22"), "-1" + std::string(23, '0'));
+  EXPECT_EQ(plain("1.0000000000000001e+23"), "100000000000000010000000");
+  EXPECT_EQ(plain("2.2250738585072014e-308"), "0." + std::string(307, '0') + "22250738585072014");
 }
 
 TEST(PlainDecimal, RefusesWhatIsNoNumberOfPostgres) {

@@ -203,6 +203,9 @@ std::unexpected<Error> LibpqStream::failed(Error error) const {
   } else if (error.sqlstate == "55000" || error.sqlstate == "58P01") {
     error.code = ErrorCode::kSlot;
   }
+  if (!error.sqlstate.empty()) {  // the text may be in any language
+    error.message += " (SQLSTATE " + error.sqlstate + ")";
+  }
   return fail_with_context("replication on slot \"" + slot_name_ + "\" failed", std::move(error));
 }
 

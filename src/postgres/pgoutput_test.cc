@@ -63,7 +63,7 @@ std::string render(WallTime time) {
 class Renderer {
  public:
   std::string render_message(const Message& message) {
-    return std::visit([this](const auto& alternative) { return render_alternative(alternative); }, message);
+    return std::visit([&](const auto& alternative) { return render_alternative(alternative); }, message);
   }
 
  private:

@@ -1,9 +1,12 @@
 #include "sink/kafka_config.h"
 
 #include <librdkafka/rdkafka.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -87,10 +90,19 @@ const char* mechanism_name(SaslMechanism mechanism) {
   std::unreachable();
 }
 
+// librdkafka says no more than that "ssl.ca.location failed".
+Result<> check_readable(const std::string& path, std::string_view key) {
+  if (::access(path.c_str(), R_OK) != 0) {
+    return fail(ErrorCode::kConfig, std::string(key) + ": could not read \"" + path + "\": " + std::strerror(errno));
+  }
+  return {};
+}
+
 Result<> set_security(rd_kafka_conf_t* conf, const KafkaOptions& options) {
   TRY(set(conf, "security.protocol", security_protocol(options), "sink.kafka.tls"));
   if (!options.tls_ca_location.empty()) {
-    TRY(set(conf, "ssl.ca.location", options.tls_ca_location, "sink.kafka.tls"));
+    TRY(check_readable(options.tls_ca_location, "sink.kafka.tls_ca_location"));
+    TRY(set(conf, "ssl.ca.location", options.tls_ca_location, "sink.kafka.tls_ca_location"));
   }
   if (options.sasl) {
     TRY(set(conf, "sasl.mechanisms", mechanism_name(options.sasl->mechanism), "sink.kafka.sasl"));
@@ -122,6 +134,9 @@ Result<KafkaConf> make_kafka_conf(const KafkaOptions& options) {
   TRY(set_security(conf.get(), options));
   for (const auto& [name, value] : options.properties) {
     TRY(set_user_property(conf.get(), name, value));
+  }
+  if (!options.creates_topics) {  // after the user's: asking for a topic makes many brokers create it
+    TRY(set(conf.get(), "allow.auto.create.topics", "false", "allow.auto.create.topics"));
   }
   return conf;
 }

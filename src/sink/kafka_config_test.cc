@@ -52,6 +52,14 @@ TEST(KafkaConfig, SetsWhatDeliveryDependsOn) {
   EXPECT_EQ(value_of(*conf, "security.protocol"), "ssl");
 }
 
+TEST(KafkaConfig, LetsNoCheckCreateTopicsWhateverTheUserSets) {
+  KafkaOptions options = some_options();
+  options.properties = {{"allow.auto.create.topics", "true"}};
+  EXPECT_EQ(value_of(*make_kafka_conf(options), "allow.auto.create.topics"), "true");
+  options.creates_topics = false;
+  EXPECT_EQ(value_of(*make_kafka_conf(options), "allow.auto.create.topics"), "false");
+}
+
 TEST(KafkaConfig, ChoosesTheSecurityProtocol) {
   KafkaOptions options = some_options();
   options.tls = false;
@@ -63,9 +71,18 @@ TEST(KafkaConfig, ChoosesTheSecurityProtocol) {
   EXPECT_EQ(value_of(*conf, "sasl.username"), "u");
   EXPECT_EQ(value_of(*conf, "sasl.password"), kCanary);
   options.tls = true;
-  options.tls_ca_location = "/etc/ca.pem";
+  options.tls_ca_location = "/dev/null";
   EXPECT_EQ(value_of(*make_kafka_conf(options), "security.protocol"), "sasl_ssl");
-  EXPECT_EQ(value_of(*make_kafka_conf(options), "ssl.ca.location"), "/etc/ca.pem");
+  EXPECT_EQ(value_of(*make_kafka_conf(options), "ssl.ca.location"), "/dev/null");
+}
+
+TEST(KafkaConfig, NamesAFileOfAuthoritiesThatCannotBeRead) {
+  KafkaOptions options = some_options();
+  options.tls_ca_location = "/nowhere/ca.pem";
+  const auto conf = make_kafka_conf(options);
+  ASSERT_FALSE(conf);
+  EXPECT_EQ(conf.error().code, ErrorCode::kConfig);
+  EXPECT_EQ(conf.error().message, "sink.kafka.tls_ca_location: could not read \"/nowhere/ca.pem\": No such file or directory");
 }
 
 TEST(KafkaConfig, UserPropertiesComeLast) {

@@ -26,6 +26,7 @@ struct KafkaOptions {
   std::string partitioner = "murmur2_random";
   std::string compression = "lz4";  // librdkafka's compression.codec; v0 files: none
   bool id_header = true;            // the outboxx-id header on each record
+  bool creates_topics = true;       // false: open() takes missing topics as they are, so that a check changes nothing
   std::size_t in_flight_bytes_max = std::size_t{8} * 1024 * 1024;
   std::vector<std::pair<std::string, std::string>> properties;  // passed to librdkafka after our own settings
 };

@@ -87,9 +87,9 @@ bool is_property_name(std::string_view name) {
 
 // librdkafka takes "topic.acks" for "acks".
 std::string_view without_topic_prefixes(std::string_view name) {
-  constexpr std::string_view prefix = "topic.";
-  while (name.starts_with(prefix)) {
-    name.remove_prefix(prefix.size());
+  constexpr std::string_view kPrefix = "topic.";
+  while (name.starts_with(kPrefix)) {
+    name.remove_prefix(kPrefix.size());
   }
   return name;
 }

@@ -64,6 +64,17 @@ void* to_payload(const std::string& bytes) {
   return const_cast<char*>(bytes.data());
 }
 
+std::size_t size_of(const rd_kafka_message_t& message) {
+  return message.len + message.key_len;
+}
+
+// A broker refuses a batch as a whole, and librdkafka reports it so: the record that is too large is the largest one.
+const rd_kafka_message_t* likelier_cause(const rd_kafka_message_t* known, const rd_kafka_message_t* other) {
+  const bool better = known == nullptr || (is_consequence(known->err) && !is_consequence(other->err)) ||
+                      (known->err == other->err && size_of(*other) > size_of(*known));
+  return better ? other : known;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<KafkaSink>> KafkaSink::create(const KafkaOptions& options, std::span<const std::string> topics,
@@ -76,6 +87,7 @@ Result<std::unique_ptr<KafkaSink>> KafkaSink::create(const KafkaOptions& options
 KafkaSink::KafkaSink(const KafkaOptions& options, Metrics& metrics)
     : brokers_(broker_list(options)),
       id_header_(options.id_header),
+      creates_topics_(options.creates_topics),
       record_overhead_(kRecordOverhead + (options.id_header ? kIdHeader.size() + kEventIdSize : 0)),
       in_flight_bytes_max_(options.in_flight_bytes_max),
       metrics_(metrics),
@@ -279,13 +291,15 @@ void KafkaSink::handle_event(rd_kafka_event_t* event) {
 
 void KafkaSink::handle_deliveries(rd_kafka_event_t* event) {
   std::uint64_t delivered = 0;
+  const rd_kafka_message_t* cause = nullptr;
   while (const rd_kafka_message_t* const message = rd_kafka_event_message_next(event)) {
     const std::size_t bytes = message->len + message->key_len + record_overhead_;
     CHECK(in_flight_records_ > 0 && in_flight_bytes_ >= bytes);
     in_flight_bytes_ -= bytes;
     --in_flight_records_;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) [[unlikely]] {
-      handle_failed_delivery(*message);
+      cause = likelier_cause(cause, message);
+      metrics_.produce_errors.add();
       continue;
     }
     ++delivered;
@@ -300,6 +314,9 @@ void KafkaSink::handle_deliveries(rd_kafka_event_t* event) {
   if (delivered > 0) {
     health_.on_answer();
   }
+  if (cause != nullptr) [[unlikely]] {
+    handle_failed_delivery(*cause);
+  }
 }
 
 void KafkaSink::handle_error(rd_kafka_event_t* event) {
@@ -311,13 +328,12 @@ void KafkaSink::handle_error(rd_kafka_event_t* event) {
 }
 
 void KafkaSink::handle_failed_delivery(const rd_kafka_message_t& message) {
-  metrics_.produce_errors.add();
   if (is_consequence(message.err)) {
     stop_after_fatal_error();
     return;
   }
   const std::string topic = rd_kafka_topic_name(message.rkt);
-  std::string text = "could not deliver a record to topic \"" + topic + "\"";
+  std::string text = "could not deliver a record of " + std::to_string(size_of(message)) + " bytes to topic \"" + topic + "\"";
   if (message.partition != RD_KAFKA_PARTITION_UA) {
     text += ", partition " + std::to_string(message.partition);
   }

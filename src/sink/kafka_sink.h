@@ -37,6 +37,8 @@ class KafkaSink final : public Sink {
 
   // Blocks for up to a second at a time before it looks at stop.
   [[nodiscard]] Result<> open(TimePoint deadline, StopSignal stop) override;
+  // Topics that did not exist when open() last asked.
+  [[nodiscard]] const std::vector<std::string>& missing_topics() const { return missing_topics_; }
   [[nodiscard]] pollfd poll_fd() const override;
   [[nodiscard]] Result<Admission> produce(const Record& record, UnitId unit) override;
   [[nodiscard]] Result<> flush() override;
@@ -70,6 +72,7 @@ class KafkaSink final : public Sink {
 
   std::string brokers_;  // as configured, for messages
   bool id_header_;
+  bool creates_topics_;
   std::size_t record_overhead_;  // charged per record beside key and value
   std::size_t in_flight_bytes_max_;
   Metrics& metrics_;
@@ -84,6 +87,7 @@ class KafkaSink final : public Sink {
   std::string id_text_;           // reused
   bool has_fatal_error_ = false;  // and its cause may still come with a delivery report
   std::optional<Error> failure_;
+  std::vector<std::string> missing_topics_;
   std::string no_broker_reason_;
   std::string pending_topic_;  // open(): what it waits for
   std::string pending_reason_;

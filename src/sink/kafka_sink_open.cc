@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/time.h"
@@ -33,6 +34,15 @@ std::string property(rd_kafka_t* kafka, const char* name) {
   return value.data();
 }
 
+std::string unreachable_hint(std::string_view reason) {
+  if (reason.contains("certificate verify failed")) {  // OpenSSL's words
+    return "Set tls_ca_location in [sink.kafka] to a file with the certificate of the authority that signed the broker's, and "
+           "check that the broker's certificate names the host in brokers and has not expired.";
+  }
+  return "Check brokers in [sink.kafka], and that tls in [sink.kafka] is what the listener expects: TLS against a plaintext "
+         "port, and the reverse, also look like this.";
+}
+
 struct MetadataDeleter {
   void operator()(const rd_kafka_metadata_t* metadata) const noexcept { rd_kafka_metadata_destroy(metadata); }
 };
@@ -44,7 +54,7 @@ Result<> KafkaSink::open(TimePoint deadline, StopSignal stop) {
   Readiness readiness = Readiness::kNoBroker;
   while (true) {
     const Readiness answer = TRY(ask_for_topics(deadline));
-    if (answer == Readiness::kReady) {
+    if (answer == Readiness::kReady || (answer == Readiness::kTopicMissing && !creates_topics_)) {
       health_.on_answer();
       return {};
     }
@@ -64,7 +74,7 @@ Result<> KafkaSink::open(TimePoint deadline, StopSignal stop) {
   }
 }
 
-// One request for all topics of this producer. It makes the broker create those that are missing, if it does such things.
+// One request for all topics of this producer. If creates_topics_, it makes a broker that does such things create the missing.
 Result<KafkaSink::Readiness> KafkaSink::ask_for_topics(TimePoint deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
   const auto slice = std::clamp(left, std::chrono::milliseconds(1), kSlice);
@@ -83,10 +93,14 @@ Result<KafkaSink::Readiness> KafkaSink::ask_for_topics(TimePoint deadline) {
     no_broker_reason_ = health_.last_reason().empty() ? rd_kafka_err2str(error) : health_.last_reason();
     return Readiness::kNoBroker;
   }
+  missing_topics_.clear();
   Readiness all = Readiness::kReady;
   for (int index = 0; index < metadata->topic_cnt; ++index) {
     const rd_kafka_metadata_topic_t& topic = metadata->topics[index];
     const Readiness one = TRY(judge_topic(topic.topic, topic.err));
+    if (one == Readiness::kTopicMissing) {
+      missing_topics_.emplace_back(topic.topic);
+    }
     if (one < all) {
       all = one;
       pending_topic_ = topic.topic;
@@ -113,9 +127,7 @@ Error KafkaSink::not_ready(Readiness readiness) const {
     case Readiness::kNoBroker:
       return {.code = ErrorCode::kKafkaUnreachable,
               .message = "could not reach any Kafka broker of \"" + brokers_ + "\": " + no_broker_reason_,
-              .hint =
-                  "Check brokers in [sink.kafka], and that tls in [sink.kafka] is what the listener expects: TLS against "
-                  "a plaintext port, and the reverse, also look like this.",
+              .hint = unreachable_hint(no_broker_reason_),
               .sqlstate = {}};
     case Readiness::kTopicMissing:
       return {.code = ErrorCode::kKafkaRefused,

@@ -184,7 +184,8 @@ TEST_F(KafkaSinkTest, RecordTooLargeForTheBrokerStopsAllThatFollow) {
   const auto error = serve(101);
   ASSERT_TRUE(error);
   EXPECT_EQ(error->code, ErrorCode::kKafkaRefused);
-  EXPECT_EQ(error->message, "could not deliver a record to topic \"t\", partition 0: Broker: Message size too large");
+  EXPECT_EQ(error->message,
+            "could not deliver a record of 3 bytes to topic \"t\", partition 0: Broker: Message size too large");
   EXPECT_NE(error->hint.find("max.message.bytes of topic \"t\""), std::string::npos);
   EXPECT_GT(metrics_.produce_errors.value(), 0U);
   const auto again = sink_->produce(record_of("k", "after"), 9);
@@ -205,7 +206,8 @@ TEST_F(KafkaSinkTest, RevokedAuthorisationIsRefused) {
   const auto error = serve(1);
   ASSERT_TRUE(error);
   EXPECT_EQ(error->code, ErrorCode::kKafkaRefused);
-  EXPECT_EQ(error->message, "could not deliver a record to topic \"t\", partition 0: Broker: Topic authorization failed");
+  EXPECT_EQ(error->message,
+            "could not deliver a record of 2 bytes to topic \"t\", partition 0: Broker: Topic authorization failed");
   EXPECT_NE(error->hint.find("--operation Write"), std::string::npos);
   EXPECT_EQ(delivered_, 0U);
 }
@@ -424,6 +426,16 @@ TEST_F(KafkaSinkTest, OpenRefusesATopicThatStaysUnknown) {
   EXPECT_EQ(result.error().code, ErrorCode::kKafkaRefused);
   EXPECT_EQ(result.error().message, "topic \"t\" does not exist and the broker does not create it");
   EXPECT_NE(result.error().hint.find("--create --topic 't'"), std::string::npos);
+}
+
+TEST_F(KafkaSinkTest, OpenOfACheckNamesMissingTopics) {
+  kafka_.fail_topic("t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  kafka_.create_topic("u", 1);
+  options_.creates_topics = false;
+  const auto sink = KafkaSink::create(options_, std::vector<std::string>{"t", "u", "t"}, metrics_);
+  ASSERT_TRUE(sink);
+  ASSERT_TRUE((*sink)->open(Clock::now() + kPatience, StopSignal{}));
+  EXPECT_EQ((*sink)->missing_topics(), std::vector<std::string>{"t"});
 }
 
 TEST_F(KafkaSinkTest, OpenRefusesATopicWithoutAuthorisation) {
