@@ -159,6 +159,16 @@ TEST_F(ConfigFaults, OtherTextsHaveTheirLength) {
       "f:13:1: sink.kafka.sasl.password_env: missing; must be the name (1 to 63 bytes, no \"=\") of an environment variable");
 }
 
+TEST_F(ConfigFaults, NamesOfTheDatabaseMayHoldAnythingButNul) {
+  const auto with_table = [](const std::string& name) {
+    return replace_all(ConfigFile().str(), "resource = \"t\"", "resource = \"" + name + "\"");
+  };
+  EXPECT_EQ(parse(with_table("new\\nline.a\\u0001b")).streams[0].schema, "new\nline");
+  EXPECT_EQ(message_of(with_table("a\\u0000b")),
+            "f:16:12: streams[0].source.resource: must be \"table\" or \"schema.table\", each name 1 to 63 bytes without NUL "
+            "characters");
+}
+
 TEST_F(ConfigFaults, KafkaIsCheckedForStandardOutputToo) {
   ConfigFile text;
   text.sink = "[sink]\ntype = \"stdout\"\n";

@@ -92,6 +92,14 @@ TEST_F(ConfigProperties, NoSpellingSwitchesVerificationOff) {
   EXPECT_EQ(parse(text.str()).kafka.properties.size(), 4U);
 }
 
+TEST_F(ConfigProperties, WhatLibrdkafkaRefusesIsSaidWithItsPlace) {
+  EXPECT_EQ(message_with_kafka("[sink.kafka.properties]\n\"no.such\" = \"xyzzy\""),
+            "f:14:1: sink.kafka.properties.no.such: the Kafka client has no such property");
+  EXPECT_EQ(message_with_kafka("[sink.kafka.properties]\n\"linger.ms\" = -4"),
+            "f:14:1: sink.kafka.properties.linger.ms: Configuration property \"queue.buffering.max.ms\" value -4 is outside "
+            "allowed range 0..900000");
+}
+
 TEST_F(ConfigProperties, OtherTypesAreRefused) {
   EXPECT_EQ(message_with_kafka("[sink.kafka.properties]\ndebug = [\"xyzzy\"]"),
             "f:14:9: sink.kafka.properties.debug: must be a string, an integer, a float or a boolean");

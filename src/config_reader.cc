@@ -73,8 +73,11 @@ std::string problem_with(const TomlValue& value, const TextRule& rule) {
     return fmt::format("must be {}, not a string of {} bytes", rule.allowed, text->size());
   }
   const bool is_valid = rule.is_valid == nullptr || rule.is_valid(*text);
-  if (is_valid && has_control_characters(*text)) {
+  if (is_valid && !rule.is_database_name && has_control_characters(*text)) {
     return fmt::format("must be {} without control characters", rule.allowed);
+  }
+  if (is_valid && text->find('\0') != std::string::npos) {
+    return fmt::format("must be {} without NUL characters", rule.allowed);
   }
   if (!is_valid) {
     return rule.is_shown ? fmt::format("must be {}, not {}", rule.allowed, quoted(*text))

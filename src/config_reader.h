@@ -48,8 +48,9 @@ class ConfigReport {
 struct TextRule {
   std::string_view allowed;
   std::size_t length_max;                        // bytes; the minimum is 1
-  bool (*is_valid)(std::string_view) = nullptr;  // null: any text without control characters
+  bool (*is_valid)(std::string_view) = nullptr;  // null: any text
   bool is_shown = true;                          // whether messages may quote the value
+  bool is_database_name = false;                 // PostgreSQL's names may hold line ends; other texts no control characters
 };
 
 struct ConfigText {

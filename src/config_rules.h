@@ -40,12 +40,14 @@ inline constexpr TextRule kStreamNameRule{
     .is_valid = is_stream_name};
 inline constexpr TextRule kTableRule{.allowed = "\"table\" or \"schema.table\", each name 1 to 63 bytes",
                                      .length_max = 2 * kIdentifierBytesMax + 1,
-                                     .is_valid = is_table_name};
+                                     .is_valid = is_table_name,
+                                     .is_database_name = true};
 inline constexpr TextRule kOperationRule{
     .allowed = "\"insert\", \"update\" or \"delete\"", .length_max = 63, .is_valid = is_operation};
 inline constexpr TextRule kTopicRule{.allowed = "a topic name: 1 to 249 letters, digits, dots, underscores and hyphens",
                                      .length_max = kTopicBytesMax,
                                      .is_valid = is_topic};
-inline constexpr TextRule kColumnRule{.allowed = "a column name of 1 to 63 bytes", .length_max = kIdentifierBytesMax};
+inline constexpr TextRule kColumnRule{
+    .allowed = "a column name of 1 to 63 bytes", .length_max = kIdentifierBytesMax, .is_database_name = true};
 
 }  // namespace outboxx

@@ -136,9 +136,9 @@ username = "u"
 password_env = "TEST_PASSWORD"
 [sink.kafka.properties]
 "client.id" = "c"
-linger.ms = 5
+linger.ms = 0.5
+socket.timeout.ms = 5000
 "socket.keepalive.enable" = true
-some.ratio = 0.5
 [pipeline]
 drain_timeout_ms = 0
 status_interval_ms = 100
@@ -179,7 +179,7 @@ exclude = []
   EXPECT_EQ(config.kafka.sasl->password, kPassword);
   EXPECT_EQ(config.kafka.properties,
             (std::vector<std::pair<std::string, std::string>>{
-                {"client.id", "c"}, {"linger.ms", "5"}, {"socket.keepalive.enable", "true"}, {"some.ratio", "0.5"}}));
+                {"client.id", "c"}, {"linger.ms", "0.5"}, {"socket.timeout.ms", "5000"}, {"socket.keepalive.enable", "true"}}));
   EXPECT_EQ(config.pipeline.drain_timeout, milliseconds(0));
   EXPECT_EQ(config.pipeline.status_interval, milliseconds(100));
   EXPECT_EQ(config.pipeline.shutdown_grace, milliseconds(600'000));

@@ -73,10 +73,10 @@ Result<OpenStream> open_stream(const Config& config, Connection& sql, StopSignal
 // streamed is set once the stream runs: from then on a failed delivery is a reason to try again, not to give up.
 Result<> run_session(const Config& config, const SignalFd& signals, Metrics& metrics, bool& streamed) {
   const StopSignal stop = signals.stop();
+  const std::unique_ptr<Sink> sink = TRY(make_sink(config, metrics));  // first: a wrong option needs no server to be seen
   Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, stop));
   TRY(require(check_postgres(sql, config.postgres, config.streams, stop)));
   // The sink before the slot: a slot that nobody reads fills the primary's disk.
-  const std::unique_ptr<Sink> sink = TRY(make_sink(config, metrics));
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
   TRY(ensure_publication(sql, config.postgres, config.streams, stop));
   OpenStream open = TRY(open_stream(config, sql, stop));

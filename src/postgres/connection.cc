@@ -130,10 +130,13 @@ Result<Connection> Connection::open(const PostgresOptions& options, ConnectionMo
       return connect(options, attempts[index], attempt_deadline, stop);
     });
   };
-  Connection connection =
-      TRY(first_reachable(conninfo.servers.size(), deadline, [&](std::size_t index, TimePoint server_deadline) {
-        return connect_to(conninfo.servers[index], server_deadline);
-      }));
+  auto reached = first_reachable(conninfo.servers.size(), deadline, [&](std::size_t index, TimePoint server_deadline) {
+    return connect_to(conninfo.servers[index], server_deadline);
+  });
+  if (!reached && reached.error().code == ErrorCode::kPostgresUnreachable) {
+    return fail_with_context("could not connect to PostgreSQL", std::move(reached).error());
+  }
+  Connection connection = TRY(std::move(reached));
   TRY(connection.pin_settings(options.pin_time_zone, deadline, stop));
   return connection;
 }

@@ -43,30 +43,10 @@ constexpr auto kProperties = std::to_array<Property>({
     {"socket.nagle.disable", "true"},
 });
 
-bool may_be_secret(std::string_view name) {
-  constexpr std::array<std::string_view, 7> kMarks = {"password", "secret", "token", "key", "pem", "jaas", "oauthbearer"};
-  return std::ranges::any_of(kMarks, [name](std::string_view mark) { return name.contains(mark); });
-}
-
-// librdkafka's reason often repeats the value.
-std::string reason_for(std::string_view name, rd_kafka_conf_res_t result, std::string_view text) {
-  if (result == RD_KAFKA_CONF_UNKNOWN) {
-    return "the Kafka client has no such property";
-  }
-  if (may_be_secret(name)) {
-    return "the Kafka client does not accept the value";
-  }
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
-    text.remove_suffix(1);
-  }
-  return std::string(text);
-}
-
 Result<> set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value, std::string_view key) {
   std::array<char, 512> text{};
-  const rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name.c_str(), value.c_str(), text.data(), text.size());
-  if (result != RD_KAFKA_CONF_OK) {
-    return fail(ErrorCode::kConfig, std::string(key) + ": " + reason_for(name, result, text.data()));
+  if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), text.data(), text.size()) != RD_KAFKA_CONF_OK) {
+    return fail(ErrorCode::kConfig, std::string(key) + ": the Kafka client does not accept it: " + text.data());
   }
   return {};
 }

@@ -1,7 +1,10 @@
 #include "sink/kafka_properties.h"
 
+#include <librdkafka/rdkafka.h>
+
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -94,16 +97,41 @@ std::string_view without_topic_prefixes(std::string_view name) {
   return name;
 }
 
+bool may_be_secret(std::string_view name) {
+  constexpr std::array<std::string_view, 7> kMarks = {"password", "secret", "token", "key", "pem", "jaas", "oauthbearer"};
+  return std::ranges::any_of(kMarks, [name](std::string_view mark) { return name.contains(mark); });
+}
+
+// What librdkafka itself says of it. Its reason often repeats the value.
+std::optional<std::string> ask_librdkafka(const std::string& name, const std::string& value) {
+  const std::unique_ptr<rd_kafka_conf_t, decltype(&rd_kafka_conf_destroy)> conf(rd_kafka_conf_new(), &rd_kafka_conf_destroy);
+  std::array<char, 512> text{};
+  switch (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text.data(), text.size())) {
+    case RD_KAFKA_CONF_OK:
+      return std::nullopt;
+    case RD_KAFKA_CONF_UNKNOWN:
+      return "the Kafka client has no such property";
+    case RD_KAFKA_CONF_INVALID:
+      break;
+  }
+  if (may_be_secret(name)) {
+    return "the Kafka client does not accept the value";
+  }
+  std::string reason = text.data();
+  reason.erase(reason.find_last_not_of(" \n") + 1);
+  return reason;
+}
+
 }  // namespace
 
-std::optional<std::string> refuse_property(std::string_view name, std::string_view value) {
-  if (!is_property_name(name)) {
+std::optional<std::string> refuse_property(const std::string& full_name, const std::string& value) {
+  if (!is_property_name(full_name)) {
     return "is not the name of a librdkafka property: lower-case letters, digits, dots and underscores";
   }
-  if (value.find('\0') != std::string_view::npos) {
+  if (value.find('\0') != std::string::npos) {
     return "must be a value without NUL characters";
   }
-  name = without_topic_prefixes(name);
+  const std::string_view name = without_topic_prefixes(full_name);
   // librdkafka ignores case and blanks around these values and has several words for false: only the one safe word passes.
   if (name == "enable.ssl.certificate.verification" && value != "true") {
     return "must be true: the broker's certificate is always verified; use sink.kafka.tls_ca_location for a private authority";
@@ -115,7 +143,7 @@ std::optional<std::string> refuse_property(std::string_view name, std::string_vi
     return std::string(kOwned);
   }
   const auto* refusal = std::ranges::find_if(kRefusals, [&](const Refusal& candidate) { return matches(candidate, name); });
-  return refusal == kRefusals.end() ? std::nullopt : std::optional<std::string>(refusal->reason);
+  return refusal == kRefusals.end() ? ask_librdkafka(full_name, value) : std::string(refusal->reason);
 }
 
 }  // namespace outboxx

@@ -1,5 +1,6 @@
 """F117, F119: passwords never show: not in the log at trace level, not on standard output, not in metrics, not in the command line."""
 
+import concurrent.futures
 import glob
 import os
 
@@ -37,10 +38,10 @@ def check_nothing_shows(*texts):
 
 def run_and_check(outboxx, codes):
     """Runs all three commands that connect; each must fail with one of codes, and none may show a secret."""
-    assert outboxx.start(ready=False).wait_exit() in codes, outboxx.log
-    check = outboxx.command("check", "--json")
-    text = outboxx.command("check")
-    slot = outboxx.command("slot", "show")
+    outboxx.start(ready=False)
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # side by side: each may wait for a server that is not there
+        check, text, slot = pool.map(lambda arguments: outboxx.command(*arguments), [("check", "--json"), ("check",), ("slot", "show")])
+    assert outboxx.wait_exit() in codes, outboxx.log
     assert check.returncode in codes and text.returncode in codes, (check, text)
     check_nothing_shows(outboxx.log, outboxx.stdout, *(output for run in (check, text, slot) for output in (run.stdout, run.stderr)))
     assert '"status":"failed"' in check.stdout
@@ -125,25 +126,22 @@ def test_f119_kafka_that_refuses_or_is_away_shows_no_secret(postgres, start_kafk
     assert nobody in run_and_check(make(conninfo, nobody), (71,))
 
 
-@pytest.mark.parametrize("properties", [
-    {"sasl.password": KAFKA_SECRET},
-    {"sasl.oauthbearer.config": f"secret={KAFKA_SECRET}"},
-    {"ssl.key.pem": KAFKA_SECRET},
-    {"ssl.key.password": KAFKA_SECRET, "no.such.property": KAFKA_SECRET},
-    {"ssl.keystore.location": "/nowhere", "ssl.keystore.password": KAFKA_SECRET},
-    {"linger.ms": KAFKA_SECRET},
-], ids=lambda properties: next(iter(properties)))
-def test_f118_error_about_a_kafka_property_does_not_repeat_its_value(postgres, nobody, make, properties):
+@pytest.mark.parametrize("named, properties", [
+    ("sasl.password", {"sasl.password": KAFKA_SECRET}),
+    ("sasl.oauthbearer.config", {"sasl.oauthbearer.config": f"secret={KAFKA_SECRET}"}),
+    ("ssl.key.pem", {"ssl.key.pem": KAFKA_SECRET}),
+    ("no.such.property", {"ssl.key.password": KAFKA_SECRET, "no.such.property": KAFKA_SECRET}),
+    ("ssl.keystore.location", {"ssl.keystore.location": "/nowhere", "ssl.keystore.password": KAFKA_SECRET}),
+])
+def test_f118_error_about_a_kafka_property_does_not_repeat_its_value(postgres, nobody, make, named, properties):
     """librdkafka repeats the value that it does not accept, and its dump of the configuration hides nothing."""
     postgres.execute(TABLE)
-    secret_by_name = any("ssl" in name or "sasl" in name for name in properties)
-    outboxx = make(postgres.conninfo(password=POSTGRES_SECRET), nobody, {"sink.kafka.properties": properties})
+    outboxx = make(postgres.conninfo(password=POSTGRES_SECRET), nobody, {"sink.kafka.tls": True, "sink.kafka.properties": properties})
     assert outboxx.start(ready=False).wait_exit() == 65
     check = outboxx.command("check", "--json")
     assert check.returncode == 65
-    assert next(iter(properties)).split(".")[0] in outboxx.log
-    if secret_by_name:
-        check_nothing_shows(outboxx.log, check.stdout, check.stderr)
+    assert named in outboxx.log
+    check_nothing_shows(outboxx.log, check.stdout, check.stderr)
 
 
 def test_f119_broken_configuration_file_does_not_show_the_secret_in_it(postgres, nobody, make):
@@ -162,7 +160,7 @@ def test_f119_broken_configuration_file_does_not_show_the_secret_in_it(postgres,
 def test_f119_crash_leaves_no_core_file_with_the_secret(postgres, make, directory):
     """Both passwords are in memory: a core file would carry them to wherever cores are collected."""
     postgres.execute(TABLE)
-    outboxx = make(postgres.conninfo(password=POSTGRES_SECRET), None, {"sink.type": "stdout", "sink.kafka.sasl": None}).start()
+    outboxx = make(postgres.conninfo(password=POSTGRES_SECRET), None, {"sink.type": "stdout", "sink.kafka": None}).start()
     with open(f"/proc/{outboxx.pid}/limits", encoding="ascii") as file:
         [limit] = [line.split()[4] for line in file if line.startswith("Max core file size")]
     assert limit == "0"

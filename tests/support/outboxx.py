@@ -135,7 +135,7 @@ class Outboxx:
 
     def command(self, *arguments, deadline=60.0, env=None):
         """Runs another subcommand with this config, e.g. command("check", "--json"): CompletedProcess with text output."""
-        return subprocess.run([binary(), arguments[0], "--config", self.config_path, *arguments[1:]], capture_output=True, text=True,
+        return subprocess.run([binary(), *arguments, "--config", self.config_path], capture_output=True, text=True,
                               check=False, timeout=deadline, env={**os.environ, **self._env, **(env or {})}, stdin=subprocess.DEVNULL)
 
     # What it says.
@@ -242,7 +242,8 @@ def _key(key):
 def _scalar(entry):
     if isinstance(entry, list):
         return "[" + ", ".join(_scalar(element) for element in entry) + "]"
-    return json.dumps(entry, ensure_ascii=False)  # TOML's strings, integers and booleans are written like JSON's
+    # TOML's strings, integers and booleans are written like JSON's, but for DEL, which JSON does not escape.
+    return json.dumps(entry, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _set(table, path, setting):
