@@ -15,6 +15,7 @@ namespace {
 
 std::vector<std::string> topics_of(const Config& config) {
   std::vector<std::string> topics;
+  topics.reserve(config.streams.size());
   for (const StreamConfig& stream : config.streams) {
     topics.push_back(stream.topic);
   }
