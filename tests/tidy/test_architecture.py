@@ -15,7 +15,8 @@ MODEL = {"base", "model"}
 MIDDLE = {"postgres", "format", "sink", "router", "ack_tracker", "status_timer"}
 HTTP = {"http_server", "http_responder", "metrics_text", "process_usage"}
 OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h"}
-PIPELINE = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "pipeline"}
+SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch"}
+PIPELINE = SESSION | {"session", "pipeline"}
 COMMANDS = PIPELINE | HTTP | {"supervisor", "config", "make_sink"}
 MAY_INCLUDE = {
     "base": set(),
@@ -25,6 +26,7 @@ MAY_INCLUDE = {
     **{layer: MODEL | HTTP for layer in HTTP},
     "shutdown_watch": MODEL,
     "dispatcher": MODEL | MIDDLE,
+    "session": SESSION,
     "pipeline": PIPELINE,
     "make_sink": MODEL | {"sink", "config"},
     "supervisor": PIPELINE | {"config", "make_sink"},

@@ -1,0 +1,252 @@
+#include "session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <variant>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace outboxx {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// Between two looks at the sink, the clock and the signals. Enough to make those free, few enough to keep them prompt.
+constexpr int kMessagesPerTurn = 1024;
+// After the stop's deadline: how long the server may take to answer CopyDone.
+constexpr milliseconds kCopyDoneTimeout{1000};
+// Silent although it was asked for a reply, for this many status intervals: the peer is gone.
+constexpr int kSilentIntervals = 3;
+constexpr milliseconds kSilentAtLeast{30'000};
+
+}  // namespace
+
+Session::Session(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now)
+    : stream_(parts.stream),
+      sink_(parts.sink),
+      metrics_(parts.metrics),
+      options_(options),
+      tracker_(start.confirmed_flush),
+      status_timer_(options.status_interval, start.wal_sender_timeout, start.confirmed_flush, now),
+      shutdown_watch_(options.shutdown_grace),
+      dispatcher_(parts.streams, start.format, parts.sink, tracker_, parts.metrics),
+      last_received_(now),
+      read_at_latest_(now) {}
+
+Result<> Session::begin(TimePoint now) {
+  return send_status(now);  // asks for a reply: proves the line in both directions
+}
+
+Session::Wait Session::prepare_wait(TimePoint now) {
+  const bool reading_now = reading();
+  const StreamWait stream_wait = stream_.prepare_wait(now, reading_now);
+  read_at_latest_ = stream_wait.bound.count() > 0 ? now + stream_wait.bound : TimePoint::max();
+  if (reading_now && more_buffered_) {
+    return {.postgres = stream_wait, .reading = true, .until = now};
+  }
+  return {.postgres = stream_wait,
+          .reading = reading_now,
+          .until = reading_now ? std::min(next_deadline(), read_at_latest_) : next_deadline()};
+}
+
+Result<> Session::turn(Ready ready, TimePoint now) {
+  if (!reading()) {
+    last_received_ = now;  // a reader that does not listen cannot say that the peer is silent
+  }
+  if (ready.sink) {
+    TRY(take_deliveries(now));
+  }
+  if (reading() && (ready.postgres || more_buffered_ || now >= read_at_latest_)) {
+    TRY(drain(now));
+  }
+  TRY(sink_.flush());
+  TRY(continue_stop(now));
+  TRY(send_status_if_due(now));
+  TRY(check_peer(now));
+  publish_metrics(now);
+  return {};
+}
+
+void Session::stop(TimePoint now) {
+  CHECK(state_ == State::kStreaming);
+  stop_deadline_ = now + options_.drain_timeout;
+  state_ = State::kFinishingTransaction;
+}
+
+// Whether PostgreSQL's messages are wanted now. While records wait for the sink they are not: that is the back-pressure.
+bool Session::reading() const {
+  switch (state_) {
+    case State::kStreaming:
+    case State::kFinishingTransaction:
+      return !dispatcher_.blocked() && !tracker_.full();
+    case State::kEndingCopy:
+      return true;
+    case State::kDraining:
+    case State::kEnded:
+      return false;
+  }
+  return false;
+}
+
+TimePoint Session::next_deadline() const {
+  TimePoint deadline = TimePoint::max();
+  if (state_ != State::kEndingCopy) {
+    deadline = status_timer_.next();
+  }
+  if (state_ != State::kStreaming) {
+    deadline = std::min(deadline, stop_deadline_);
+  }
+  return deadline;
+}
+
+Result<> Session::take_deliveries(TimePoint now) {
+  for (const Delivery& delivery : TRY(sink_.poll())) {
+    tracker_.delivered(delivery.unit, delivery.count);
+    shutdown_watch_.delivered(now);
+  }
+  take_completed_units(now);
+  if (dispatcher_.blocked()) {
+    if (TRY(dispatcher_.resume()) == Admission::kAccepted) {
+      more_buffered_ = true;
+    }
+  }
+  return {};
+}
+
+// After deliveries, and after commits too: all records of a transaction may have been delivered before its commit came.
+void Session::take_completed_units(TimePoint now) {
+  const WallTime wall = wall_now();
+  while (const auto unit = tracker_.next_completed()) {
+    // The server's clock may be ahead of ours.
+    metrics_.commit_to_ack.observe(std::max<std::int64_t>(0, (wall - unit->commit_time).count()));
+  }
+  status_timer_.flushed(tracker_.flushed(), now);
+}
+
+// Takes everything that is buffered, here, in libpq and in the kernel, before the next wait.
+Result<> Session::drain(TimePoint now) {
+  more_buffered_ = false;
+  for (int messages = 0; reading(); ++messages) {
+    if (messages == kMessagesPerTurn) {
+      more_buffered_ = true;
+      break;
+    }
+    const StreamMessage message = TRY(stream_.receive());
+    if (std::holds_alternative<NothingYet>(message)) {
+      break;
+    }
+    metrics_.messages_received.add();
+    last_received_ = now;
+    heard_since_status_ = true;
+    TRY(take(message, now));
+    if (state_ == State::kFinishingTransaction && !tracker_.in_transaction()) {
+      break;
+    }
+  }
+  take_completed_units(now);
+  return {};
+}
+
+Result<> Session::take(const StreamMessage& message, TimePoint now) {
+  if (std::holds_alternative<StreamEnded>(message)) {
+    state_ = State::kEnded;
+    return {};
+  }
+  if (state_ == State::kEndingCopy) {
+    return {};  // sent before the server saw our CopyDone: unconfirmed, it comes again
+  }
+  if (const auto* keepalive = std::get_if<Keepalive>(&message)) {
+    tracker_.keepalive(keepalive->wal_end);
+    if (keepalive->reply_requested) {
+      status_timer_.flushed(tracker_.flushed(), now);
+      status_timer_.reply_requested(keepalive->wal_end);
+      shutdown_watch_.reply_requested(now);
+    }
+    return {};
+  }
+  if (const auto* wal = std::get_if<WalData>(&message)) {
+    metrics_.bytes_received.add(wal->data.size());
+    TRY(dispatcher_.dispatch(*wal, now));
+  }
+  return {};
+}
+
+// The steps of a stop that do not depend on one event.
+Result<> Session::continue_stop(TimePoint now) {
+  if (state_ == State::kStreaming || state_ == State::kEnded) {
+    return {};
+  }
+  const bool too_late = now >= stop_deadline_;
+  if (state_ == State::kEndingCopy) {
+    if (too_late) {
+      log::warn("PostgreSQL did not end the stream in time, closing the connection");
+      state_ = State::kEnded;
+    }
+    return {};
+  }
+  if (state_ == State::kFinishingTransaction && (too_late || !tracker_.in_transaction())) {
+    state_ = State::kDraining;
+  }
+  if (state_ == State::kDraining && (too_late || tracker_.all_delivered())) {
+    if (!tracker_.all_delivered()) {
+      log::warn("not everything was delivered in time; it will be sent again after the next start",
+                {{"records", metrics_.in_flight_records.value()}, {"timeout_ms", options_.drain_timeout.count()}});
+    }
+    TRY(send_status(now));
+    TRY(stream_.end());
+    state_ = State::kEndingCopy;
+    stop_deadline_ = std::max(stop_deadline_, now + kCopyDoneTimeout);
+  }
+  return {};
+}
+
+Result<> Session::send_status_if_due(TimePoint now) {
+  const bool sending = state_ != State::kEndingCopy && state_ != State::kEnded;  // no status may follow CopyDone
+  return sending && status_timer_.due(now) ? send_status(now) : Result<>{};
+}
+
+// Write, flush and apply are all F: the server's keepalives then tell how far behind F it is (docs/delivery.md).
+Result<> Session::send_status(TimePoint now) {
+  const Lsn flushed = tracker_.flushed();
+  status_timer_.flushed(flushed, now);
+  const StandbyStatus status{.write = flushed, .flush = flushed, .apply = flushed, .request_reply = !heard_since_status_};
+  TRY(stream_.send_status(status));
+  status_timer_.sent(now);
+  heard_since_status_ = false;
+  return {};
+}
+
+Result<> Session::check_peer(TimePoint now) const {
+  if (shutdown_watch_.expired(now) && !tracker_.all_delivered()) {
+    return fail(ErrorCode::kPostgresUnreachable,
+                "PostgreSQL is shutting down and waits for changes that could not be delivered in " +
+                    std::to_string(options_.shutdown_grace.count()) + " ms",
+                "The connection was closed so that the server can stop. Nothing is lost: what was not delivered comes again "
+                "after the next start.");
+  }
+  const auto longest_silence = std::max<milliseconds>(kSilentAtLeast, status_timer_.interval() * kSilentIntervals);
+  if (reading() && now - last_received_ > longest_silence) {
+    return fail(
+        ErrorCode::kPostgresUnreachable,
+        "PostgreSQL has not answered for " + std::to_string(duration_cast<milliseconds>(now - last_received_).count()) + " ms",
+        "The server or the network between is frozen. Nothing is lost: start again when it answers.");
+  }
+  return {};
+}
+
+void Session::publish_metrics(TimePoint now) {
+  metrics_.loop_progress_us.set(duration_cast<microseconds>(now.time_since_epoch()).count());
+  metrics_.received_lsn.set(static_cast<std::int64_t>(tracker_.received().value));
+  metrics_.flushed_lsn.set(static_cast<std::int64_t>(tracker_.flushed().value));
+  metrics_.units_pending.set(static_cast<std::int64_t>(tracker_.units()));
+  const auto oldest = tracker_.oldest_since();
+  metrics_.oldest_unit_age_us.set(oldest ? duration_cast<microseconds>(now - *oldest).count() : 0);
+  metrics_.reading_paused.set(reading() ? 0 : 1);
+  metrics_.caught_up.set(!more_buffered_ && tracker_.units() == 0 ? 1 : 0);
+}
+
+}  // namespace outboxx

@@ -1,0 +1,110 @@
+// Session: one session of streaming as a state machine, from its first status update to its end. One turn:
+//
+//   deliveries of the sink -> drain what PostgreSQL sent -> flush the sink -> next step of a stop -> status update if due
+//
+// Deterministic: it neither waits nor looks at a clock, but for one latency metric. Stream, sink and time are arguments, so
+// that Pipeline can run it with poll(2), and a test with a virtual clock and simulated servers.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+
+#include "ack_tracker.h"
+#include "base/error.h"
+#include "base/lsn.h"
+#include "base/metrics.h"
+#include "base/time.h"
+#include "dispatcher.h"
+#include "format/format.h"
+#include "model/stream.h"
+#include "pipeline_options.h"
+#include "postgres/replication_stream.h"
+#include "shutdown_watch.h"
+#include "sink/sink.h"
+#include "status_timer.h"
+
+namespace outboxx {
+
+// What was found out about the server before the stream began.
+struct SessionStart {
+  Lsn confirmed_flush;                           // of the slot
+  std::chrono::milliseconds wal_sender_timeout;  // 0: none
+  FormatOptions format;
+};
+
+// One thread. After an error it is of no more use: what was not confirmed comes again in the next session.
+class Session {
+ public:
+  // Everything outlives the session.
+  struct Parts {
+    ReplicationStream& stream;
+    Sink& sink;
+    Metrics& metrics;
+    std::span<const StreamConfig> streams;
+  };
+
+  // What to wait for before the next turn.
+  struct Wait {
+    StreamWait postgres;
+    bool reading = false;  // false: back-pressure, PostgreSQL's data is not wanted
+    TimePoint until;       // take the next turn then at the latest; may have passed
+  };
+
+  // What the wait brought.
+  struct Ready {
+    bool postgres = false;
+    bool sink = false;
+  };
+
+  Session(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now);
+
+  // Once, before the first wait.
+  [[nodiscard]] Result<> begin(TimePoint now);
+  [[nodiscard]] Wait prepare_wait(TimePoint now);
+  [[nodiscard]] Result<> turn(Ready ready, TimePoint now);
+
+  // The operator's stop, once: reads on to the end of the transaction at hand and waits for its deliveries, within a bound.
+  void stop(TimePoint now);
+  // The server ended another session of ours by administrator command.
+  void server_is_stopping(TimePoint now) { shutdown_watch_.session_ended(now); }
+
+  [[nodiscard]] bool stopping() const { return state_ != State::kStreaming; }
+  // A stop is complete.
+  [[nodiscard]] bool ended() const { return state_ == State::kEnded; }
+
+ private:
+  // kStreaming: the normal state. The others are steps of a stop: read on to the end of the transaction at hand, so that none
+  // is delivered in part; wait for deliveries; wait for the server's answer to CopyDone.
+  enum class State : std::uint8_t { kStreaming, kFinishingTransaction, kDraining, kEndingCopy, kEnded };
+
+  [[nodiscard]] TimePoint next_deadline() const;
+  [[nodiscard]] bool reading() const;
+  [[nodiscard]] Result<> take_deliveries(TimePoint now);
+  void take_completed_units(TimePoint now);
+  [[nodiscard]] Result<> drain(TimePoint now);
+  [[nodiscard]] Result<> take(const StreamMessage& message, TimePoint now);
+  [[nodiscard]] Result<> continue_stop(TimePoint now);
+  [[nodiscard]] Result<> send_status_if_due(TimePoint now);
+  [[nodiscard]] Result<> send_status(TimePoint now);
+  [[nodiscard]] Result<> check_peer(TimePoint now) const;
+  void publish_metrics(TimePoint now);
+
+  ReplicationStream& stream_;
+  Sink& sink_;
+  Metrics& metrics_;
+  PipelineOptions options_;
+
+  AckTracker tracker_;
+  StatusTimer status_timer_;
+  ShutdownWatch shutdown_watch_;
+  Dispatcher dispatcher_;
+  State state_ = State::kStreaming;
+  TimePoint stop_deadline_;
+  bool more_buffered_ = true;  // drain() left messages behind: do not wait before the next turn
+  TimePoint last_received_;
+  TimePoint read_at_latest_;  // bytes may be there that poll(2) does not announce
+  bool heard_since_status_ = false;
+};
+
+}  // namespace outboxx
