@@ -134,7 +134,12 @@ Result<Connection> Connection::open(const PostgresOptions& options, ConnectionMo
     return connect_to(conninfo.servers[index], server_deadline);
   });
   if (!reached && reached.error().code == ErrorCode::kPostgresUnreachable) {
-    return fail_with_context("could not connect to PostgreSQL", std::move(reached).error());
+    Error& error = reached.error();
+    if (error.hint.empty()) {
+      error.hint = "Check that the server runs, and that the connection string in environment variable \"" +
+                   options.connection_env + "\" names its host and port.";
+    }
+    return fail_with_context("could not connect to PostgreSQL", std::move(error));
   }
   Connection connection = TRY(std::move(reached));
   TRY(connection.pin_settings(options.pin_time_zone, deadline, stop));
