@@ -52,3 +52,12 @@ target_include_directories(unit_tests PRIVATE tests .)
 target_link_libraries(unit_tests PRIVATE outboxx_core GTest::gtest_main)
 target_compile_definitions(unit_tests PRIVATE OUTBOXX_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
 add_test(NAME unit COMMAND unit_tests)
+
+# Replaces malloc, so that it can count; the sanitizers replace it too.
+if(NOT OUTBOXX_SANITIZE)
+  add_executable(allocation_tests tests/allocations/allocations_test.cc tests/allocations/count.cc)
+  target_include_directories(allocation_tests PRIVATE tests)
+  target_link_libraries(allocation_tests PRIVATE outboxx_core GTest::gtest_main)
+  target_compile_definitions(allocation_tests PRIVATE OUTBOXX_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
+  add_test(NAME allocations COMMAND allocation_tests)
+endif()

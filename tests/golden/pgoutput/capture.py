@@ -21,7 +21,33 @@ SLOT = "golden_pgoutput"
 PUBLISH_ALL = "CREATE PUBLICATION p FOR ALL TABLES"
 WIDE_COLUMNS = 1600
 
-# name: (statements before the slot exists, statements whose messages are captured)
+# The table that the benchmarks load, about 270 bytes a row in pgoutput; and one of 50 columns, about 2 kB.
+BENCHMARK_TABLE = (
+    "CREATE TABLE benchmark_records (id bigserial PRIMARY KEY, account_id bigint NOT NULL, numeric_field numeric(20,6) NOT NULL,"
+    " status text NOT NULL, payload jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT clock_timestamp(),"
+    " updated_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+)
+BENCHMARK_FULL = "ALTER TABLE benchmark_records REPLICA IDENTITY FULL"
+BENCHMARK_UPDATE = "UPDATE benchmark_records SET status = 'closed', updated_at = clock_timestamp()"
+BENCHMARK_DELETE = "DELETE FROM benchmark_records"
+WIDE_TABLE = f"CREATE TABLE benchmark_records (id int PRIMARY KEY, {', '.join(f'c{n} text' for n in range(1, 50))})"
+WIDE_ROWS = (
+    f"INSERT INTO benchmark_records SELECT g, {', '.join(['md5(random()::text)'] * 49)}"
+    " FROM generate_series(1, 50) g"
+)
+
+
+def benchmark_rows(count):
+    return (
+        "INSERT INTO benchmark_records (account_id, numeric_field, status, payload) SELECT (random() * 10000000)::bigint,"
+        " (random() * 1000000)::numeric(20,6), (array['new', 'active', 'paused', 'closed'])[1 + floor(random() * 4)::int],"
+        " jsonb_build_object('source', 'cdc-benchmark', 'seq', g, 'padding', repeat('x', 60))"
+        f" FROM generate_series(1, {count}) g"
+    )
+
+
+# name: (statements before the slot exists, statements whose messages are captured). Those of benchmark/ are replayed by the
+# benchmarks and have no expectation: each is one transaction of rows of one kind.
 SCENARIOS = {
     "row_changes": (
         ["CREATE TABLE t (id int PRIMARY KEY, name text, amount numeric(10,2))", PUBLISH_ALL],
@@ -227,6 +253,12 @@ SCENARIOS = {
             f"FROM generate_series(1, {WIDE_COLUMNS})) || ')'; END $$",
         ],
     ),
+    "benchmark/insert": ([BENCHMARK_TABLE, BENCHMARK_FULL, PUBLISH_ALL], [benchmark_rows(1000)]),
+    "benchmark/insert_wide": ([WIDE_TABLE, PUBLISH_ALL], [WIDE_ROWS]),
+    "benchmark/update_full": ([BENCHMARK_TABLE, BENCHMARK_FULL, benchmark_rows(200), PUBLISH_ALL], [BENCHMARK_UPDATE]),
+    "benchmark/update_default": ([BENCHMARK_TABLE, benchmark_rows(200), PUBLISH_ALL], [BENCHMARK_UPDATE]),
+    "benchmark/delete_full": ([BENCHMARK_TABLE, BENCHMARK_FULL, benchmark_rows(200), PUBLISH_ALL], [BENCHMARK_DELETE]),
+    "benchmark/delete_default": ([BENCHMARK_TABLE, benchmark_rows(200), PUBLISH_ALL], [BENCHMARK_DELETE]),
 }
 
 
@@ -244,6 +276,7 @@ def recreate_database(conninfo):
 
 
 def run_scenario(connection, setup, workload):
+    connection.execute("SELECT setseed(0.5)")  # the same random rows each time
     for statement in setup:
         connection.execute(statement)
     connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (SLOT,))
@@ -269,6 +302,7 @@ def main():
             version = connection.execute("SHOW server_version").fetchone()[0].split()[0]
             rows = run_scenario(connection, setup, workload)
         path = pathlib.Path(__file__).parent / f"{name}.capture"
+        path.parent.mkdir(exist_ok=True)
         with path.open("w", encoding="ascii") as file:
             file.write(f"# PostgreSQL {version}, pgoutput, proto_version 1. Written by capture.py.\n")
             file.writelines(comment(statement) for statement in setup)
