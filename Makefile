@@ -48,6 +48,14 @@ tsan: ## the same with ThreadSanitizer
 	@scripts/setup build demo test
 	@$(PYTHON) tests/run --preset tsan unit integration e2e
 
+bench-micro: ## benchmarks of the parts, and a replay from memory into a real broker
+	@scripts/setup build demo micro
+	@bench/micro/run --rounds $(or $(ROUNDS),5)
+
+bench-instructions: ## instructions per row against the baseline; UPDATE=1 writes the baseline anew
+	@scripts/setup build micro
+	@bench/micro/instructions $(if $(UPDATE),--update)
+
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	@scripts/setup build check
 	@scripts/fuzz $(FUZZ_SECONDS)
@@ -55,4 +63,4 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan fuzz clean
+.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench-micro bench-instructions fuzz clean

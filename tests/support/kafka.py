@@ -33,17 +33,20 @@ class Kafka:
     listeners: any of "plaintext" (always there), "ssl", "sasl_plaintext", "sasl_ssl"; bootstrap(listener) is the address.
     users: SASL users with their passwords, known to PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
     properties: more of server.properties, e.g. {"auto.create.topics.enable": "false"}.
+    jvm: options of java; the default starts fast and stays small, which is not what a benchmark wants.
     version: Kafka 4 by default; KAFKA_3 for SCRAM, with which librdkafka before 2.6.1 cannot log in to Kafka 4 (it sends the
     nonce twice in its last message, and Kafka 4 compares it strictly).
     """
 
-    def __init__(self, directory, *, version=KAFKA_4, listeners=(), users=None, properties=None, certificate_root=None):
+    def __init__(self, directory, *, version=KAFKA_4, listeners=(), users=None, properties=None, certificate_root=None,
+                 jvm=JVM):
         self.directory = directory
         self.version = version
         self._home = _home(version)
         self.log_path = os.path.join(directory, "kafka.log")
         self.process = None
         self.users = dict(users or {})
+        self._jvm = list(jvm)
         self._properties = dict(properties or {})
         self._ports = {name: wait.free_port() for name in ("plaintext", *listeners, "controller")}
         self.certificates = None
@@ -137,7 +140,7 @@ class Kafka:
         return len(described.partitions) if described and not described.error else 0
 
     def _start(self, options, deadline):
-        command = ["java", *JVM, *options, *LOGGING, "-cp", _class_path(self._home), "kafka.Kafka", self._file()]
+        command = ["java", *self._jvm, *options, *LOGGING, "-cp", _class_path(self._home), "kafka.Kafka", self._file()]
         log = open(self.log_path, "wb")
         self.process = wait.spawn(command, stdout=log, stderr=subprocess.STDOUT)
         log.close()
