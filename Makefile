@@ -3,6 +3,7 @@ SHELL := /bin/bash
 SINK ?= kafka
 FUZZ_SECONDS ?= 60
 PYTHON ?= /usr/bin/python3
+BENCH_WORDS := SCENARIO ROWS ROUNDS SECONDS SINK HOST VERSION PEER NETNS PROFILE
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -60,7 +61,12 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	@scripts/setup build check
 	@scripts/fuzz $(FUZZ_SECONDS)
 
+bench: ## benchmark beside pg_recvlogical; SCENARIO= ROWS= ROUNDS= SECONDS= SINK= HOST= VERSION= PEER= NETNS= PROFILE=: bench/README.md
+	@scripts/setup build demo bench
+	@scripts/build release outboxx bench_client
+	@$(PYTHON) bench/run $(foreach word,$(BENCH_WORDS),$(if $($(word)),$(word)=$($(word))))
+
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench-micro bench-instructions fuzz clean
+.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean
