@@ -9,7 +9,7 @@ import workloads
 from clients import NaiveClient, OutboxxClient, RecvlogicalClient
 from debezium import DebeziumClient
 from drain import Drain
-from perf import Profile
+from profiler import Profile
 from settings import Invalid
 
 STEADY_RATES = (1000, 3200, 10000)
