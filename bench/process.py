@@ -25,6 +25,10 @@ def peak_rss_bytes(pid):
     return int(lines[0].split()[1]) * 1024 if lines else 0
 
 
+def thread_names(pid):
+    return {_read(path).strip() for path in glob.glob(f"/proc/{pid}/task/*/comm")}
+
+
 def exists(pid):
     return os.path.exists(f"/proc/{pid}/stat")
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 
 from drain import Drain
+from process import thread_names
 from support import wait
 from support.wait import Unavailable
 
@@ -19,6 +20,7 @@ STAGES = (
 )
 ALLOCATION = re.compile(r"^(operator new|operator delete|malloc|_?int_malloc|cfree|free|_int_free|realloc|calloc|malloc_consolidate|unlink_chunk)")
 KERNEL = "[kernel"
+BROKER_THREAD = "rdk:broker1"  # librdkafka's connection to the node with the id 1, which the private broker has
 
 
 class Profile:
@@ -41,7 +43,7 @@ class Profile:
 
 
 class Recorded:
-    """A client under perf record."""
+    """A client under perf record. perf attaches to the threads that are there: it waits for the one that sends to Kafka."""
 
     def __init__(self, client, path):
         self._client = client
@@ -53,20 +55,25 @@ class Recorded:
     def start(self, backlog, slot, topic):
         self._run = self._client.start(backlog, slot, topic)
         self.process = self._run.process
+        return self
+
+    def done(self, delivered, sent):
+        if self._recorder is None and (not self.delivers or BROKER_THREAD in thread_names(self.process.pid)):
+            self._record()
+        return self._run.done(delivered, sent)
+
+    def finish(self):
+        said = self._run.finish()
+        if self._recorder is not None:
+            self._recorder.wait(30)  # it ends with the process
+        return said
+
+    def _record(self):
         try:
             self._recorder = wait.spawn(["perf", "record", "-q", "-F", str(SAMPLES_PER_SECOND), "--call-graph", "dwarf,4096", "-o",
                                          self._path, "-p", str(self.process.pid)], stderr=subprocess.DEVNULL)
         except FileNotFoundError as error:
             raise Unavailable("no perf: run scripts/setup bench") from error
-        return self
-
-    def done(self, delivered, sent):
-        return self._run.done(delivered, sent)
-
-    def finish(self):
-        said = self._run.finish()
-        self._recorder.wait(30)  # it ends with the process
-        return said
 
 
 def samples(text):
@@ -96,9 +103,9 @@ def summary(taken):
 
 
 def _stages(thread, frames):
-    """One stage, and "allocation" as well if our thread is in the allocator."""
+    """One stage, and "allocation in STAGE" as well if our thread is in the allocator: libpq and librdkafka allocate too."""
     if thread.startswith("rdk:"):
         return ["librdkafka's threads"]
     stage = next((name for symbol, _ in frames for name, pattern in STAGES if pattern.search(symbol)), "other")
     user = [symbol for symbol, library in frames if not library.startswith(KERNEL)]
-    return [stage, "allocation (ours)"] if user and ALLOCATION.match(user[0]) else [stage]
+    return [stage, f"allocation in {stage}"] if user and ALLOCATION.match(user[0]) else [stage]
