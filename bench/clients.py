@@ -85,7 +85,7 @@ class OutboxxClient:
         workload = backlog.workload
         config = {"metadata.version": self._version, "source.postgres.slot_name": slot,
                   "source.postgres.publication_name": backlog.publication, "source.postgres.publication": "existing"}
-        streams = [stream(f"public.{table}", topic, name=table, operations=workload.operations) for table in workload.streamed]
+        streams = [stream(f"{backlog.schema}.{table}", topic, name=table, operations=workload.operations) for table in workload.streamed]
         outboxx = Outboxx(self._rig.new_directory(), self._rig.postgres.conninfo(host=self._host),
                           self._rig.kafka if self.delivers else None, streams, config=config)
         if self._sink != "stdout":

@@ -36,8 +36,8 @@ class DebeziumClient:
         self._more = TUNED if profile == "tuned" else {}
         self._home = fetch()
 
-    def topic_name(self, slot, workload):
-        return f"{slot}.public.{workload.streamed[0]}"
+    def topic_name(self, slot, backlog):
+        return f"{slot}.{backlog.schema}.{backlog.workload.streamed[0]}"
 
     def start(self, backlog, slot, topic):
         directory = self._rig.new_directory()

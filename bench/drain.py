@@ -9,8 +9,8 @@ import dataclasses
 import time
 
 import process
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from support import wait_until
-from support.witness import TopicCount
 
 DEADLINE_S = 900
 LOOK_S = 0.03
@@ -28,6 +28,20 @@ class Usage:
     segments: int
 
 
+class TopicEnd:
+    """Calls return how many records a topic holds: one request, however many partitions there are. Close it."""
+
+    def __init__(self, bootstrap, topic, partitions=1):
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-count", "log_level": 0})
+        self._ends = [TopicPartition(topic, partition, OFFSET_END) for partition in range(partitions)]
+
+    def __call__(self):
+        return sum(found.offset for found in self._consumer.offsets_for_times(self._ends, timeout=20))
+
+    def close(self):
+        self._consumer.close()
+
+
 class Drain:
     """Looks at the run every 30 ms: the cost is the same whoever is measured."""
 
@@ -35,7 +49,7 @@ class Drain:
         self._rig = rig
         self._client = client
         self._backlog = backlog
-        self._slot = backlog.take_slot()
+        self._slot = backlog.slots.pop()
         self._walsenders = {}
         self._peak_rss = 0
         self._program_cpu = 0.0
@@ -45,8 +59,8 @@ class Drain:
     def measure(self):
         """The figures of the run, as they are stored."""
         workload = self._backlog.workload
-        topic = self._topic(workload) if self._rig.kafka else None
-        count = TopicCount(self._rig.kafka.bootstrap(), topic, workload.partitions) if topic else None
+        topic = self._topic() if self._rig.kafka else None
+        count = TopicEnd(self._rig.kafka.bootstrap(), topic, workload.partitions) if topic else None
         begun = time.monotonic()
         self._run = self._client.start(self._backlog, self._slot, topic)
         try:
@@ -64,9 +78,9 @@ class Drain:
                 raise AssertionError(f"{self._client.name} delivered {delivered} records of {workload.rows}")
         return self._figures(begun, end, said)
 
-    def _topic(self, workload):
-        name = self._client.topic_name(self._slot, workload) if hasattr(self._client, "topic_name") else None
-        return self._rig.new_topic(name, workload.partitions)
+    def _topic(self):
+        name = self._client.topic_name(self._slot, self._backlog) if hasattr(self._client, "topic_name") else None
+        return self._rig.new_topic(name, self._backlog.workload.partitions)
 
     def _look(self, count):
         pid, sent = self._rig.slot_state(self._slot, self._backlog.end)

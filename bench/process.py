@@ -15,7 +15,7 @@ def cpu_seconds(pid):
 
 
 def fine_cpu_seconds(pid):
-    """To the nanosecond, of the threads that run now."""
+    """To the nanosecond, of the threads that run now. A thread that ended takes its time with it."""
     return sum(int(_read(path).split()[0]) for path in glob.glob(f"/proc/{pid}/task/*/schedstat")) / 1e9
 
 

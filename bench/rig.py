@@ -6,7 +6,7 @@ import itertools
 import os
 
 import process
-from support import Kafka, Postgres
+from support import Kafka, Postgres, wait_until
 
 POSTGRES = {
     "synchronous_commit": "on",  # off: the walsender waits up to 200 ms for the WAL writer, and it is in every latency
@@ -16,6 +16,7 @@ POSTGRES = {
     "autovacuum": "off",
     "max_replication_slots": 500,
     "max_wal_senders": 20,
+    "max_locks_per_transaction": 1024,  # to drop ten thousand tables at once
 }
 KAFKA = {"log.segment.delete.delay.ms": 100, "log.retention.check.interval.ms": 3_600_000}
 SLOT_QUERY = """select s.active_pid, r.sent_lsn >= %s::pg_lsn from pg_replication_slots s
@@ -23,16 +24,14 @@ SLOT_QUERY = """select s.active_pid, r.sent_lsn >= %s::pg_lsn from pg_replicatio
 
 
 class Backlog:
-    """The prepared workload: its publication, where its WAL ends ("X/Y"), and fresh slots."""
+    """The prepared workload: its schema and publication, where its WAL ends ("X/Y"; None if it has no end), and fresh slots."""
 
-    def __init__(self, workload, publication, slots):
+    def __init__(self, workload, schema, publication):
         self.workload = workload
+        self.schema = schema
         self.publication = publication
         self.end = None
-        self._slots = slots
-
-    def take_slot(self):
-        return self._slots.pop()
+        self.slots = []
 
 
 class Rig:
@@ -51,10 +50,10 @@ class Rig:
         if self.kafka:
             self.kafka.close()
 
-    def prepare(self, workload, slots):
-        """Writes the workload into a database that holds nothing else, and flushes what it dirtied, so that no run pays for it."""
-        self.create(workload)
-        backlog = Backlog(workload, self.publish(workload), self.create_slots(slots))
+    def prepare(self, workload, slots, schema="public"):
+        """Writes the workload once, and flushes what that dirtied, so that no run pays for it."""
+        backlog = self.create(workload, schema)
+        backlog.slots += self.create_slots(slots)
         for statement in workload.load:
             self.sql.execute(statement)
         backlog.end = self.sql.execute("select pg_current_wal_insert_lsn()::text").fetchone()[0]
@@ -62,15 +61,14 @@ class Rig:
         os.sync()
         return backlog
 
-    def create(self, workload):
+    def create(self, workload, schema="public"):
+        """Tables and publication, no rows. The publication comes before the slots, which must not be older."""
+        self.sql.execute(f"create schema if not exists {schema}; set search_path to {schema}")
         for statement in workload.create:
             self.sql.execute(statement)
-
-    def publish(self, workload):
-        """Before the slots: a slot must not be older than the publication that it is read with."""
-        name = f"bench_{next(self._numbers)}"
-        self.sql.execute(f"create publication {name} for {workload.published}")
-        return name
+        publication = f"bench_{next(self._numbers)}"
+        self.sql.execute(f"create publication {publication} for tables in schema {schema}")
+        return Backlog(workload, schema, publication)
 
     def create_slots(self, count):
         names = [f"bench_{next(self._numbers)}" for _ in range(count)]
@@ -80,12 +78,15 @@ class Rig:
 
     def clear(self):
         """Drops slots, publications and tables: the next scenario starts from nothing."""
-        self.sql.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
+        wait_until(self._drop_slots, 30, "slots are not in use")
         for (name,) in self.sql.execute("select pubname from pg_publication").fetchall():
             self.sql.execute(f"drop publication {name}")
-        tables = [name for (name,) in self.sql.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()]
-        for first in range(0, len(tables), 1000):  # each takes locks, and there is room for some thousands
-            self.sql.execute(f"drop table {', '.join(tables[first:first + 1000])}")
+        for (name,) in self.sql.execute("select nspname from pg_namespace where nspname !~ '^(pg_|information_schema)'").fetchall():
+            self.sql.execute(f"drop schema {name} cascade")
+
+    def _drop_slots(self):
+        self.sql.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
+        return self.sql.execute("select count(*) from pg_replication_slots").fetchone()[0] == 0
 
     def slot_state(self, slot, end):
         """(walsender's process id or None, whether it has sent everything up to end)."""

@@ -81,7 +81,7 @@ def _growth(rig, chosen, name):
     rounds = chosen.rounds or 5
     backlogs = []
     for size, make in zip(("small", "large"), GROWTH[name]):
-        backlog = rig.prepare(make(f"{name}-{size}", chosen.rows), rounds + 1)
+        backlog = rig.prepare(make(f"{name}-{size}", chosen.rows), rounds + 1, schema=size)
         backlogs.append((OutboxxClient(rig, chosen.host, chosen.sink, chosen.versions[0], name=size), backlog))
         _say(name, f"{size}: {backlog.workload.rows} rows")
     Drain(rig, *backlogs[0]).measure()
@@ -105,11 +105,8 @@ def _start(rig, chosen):
 
 
 def _over_time(rig, chosen, name, rounds, clients, measure):
-    workload = workloads.inserts(name, 1, 1)
-    rig.create(workload)
-    publication = rig.publish(workload)
-    return {"kind": name.split("-")[0],
-            "runs": _rounds(name, rounds, clients, lambda client: measure(rig, client, workload, publication))}
+    backlog = rig.create(workloads.inserts(name, 1, 1))
+    return {"kind": name.split("-")[0], "runs": _rounds(name, rounds, clients, lambda client: measure(rig, client, backlog))}
 
 
 def _clients(rig, chosen):

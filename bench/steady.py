@@ -7,9 +7,8 @@ import sys
 import time
 
 import process
-from rig import Backlog
+from drain import TopicEnd
 from support import Reader, wait, wait_until
-from support.witness import TopicCount
 
 WARM_UP_S = 5
 CLIENTS = 4
@@ -18,12 +17,12 @@ values (1234567, 1234.567890, 'new', jsonb_build_object('source', 'cdc-benchmark
 """
 
 
-def steady(rig, client, workload, publication, rate, seconds):
+def steady(rig, client, backlog, rate, seconds):
     """rate single-row transactions a second. Latency: from the row's clock_timestamp(), which is a little before the commit, to
     its arrival at a consumer.
     """
     rig.sql.execute("truncate records")
-    backlog, slot, topic = _fresh(rig, client, workload, publication)
+    slot, topic = _fresh(rig, client, backlog)
     run = client.start(backlog, slot, topic)
     walsender = _wait_streaming(rig, slot)
     consumer = _start_consumer(rig, topic) if client.delivers else None
@@ -43,9 +42,9 @@ def steady(rig, client, workload, publication, rate, seconds):
     return _end(rig, client, run, topic, figures)
 
 
-def idle(rig, client, workload, publication, seconds):
+def idle(rig, client, backlog, seconds):
     """Nothing is written. Processor time to the nanosecond."""
-    backlog, slot, topic = _fresh(rig, client, workload, publication)
+    slot, topic = _fresh(rig, client, backlog)
     run = client.start(backlog, slot, topic)
     walsender = _wait_streaming(rig, slot)
     _pass(run.process, WARM_UP_S)
@@ -56,9 +55,9 @@ def idle(rig, client, workload, publication, seconds):
     return _end(rig, client, run, topic, figures)
 
 
-def start(rig, client, workload, publication):
+def start(rig, client, backlog):
     """From exec to the first record at a consumer that is waiting for it: a row is in the slot, the publication is there."""
-    backlog, slot, topic = _fresh(rig, client, workload, publication)
+    slot, topic = _fresh(rig, client, backlog)
     rig.sql.execute(INSERT)
     with Reader(rig.kafka.bootstrap(), topic) as reader:
         wait_until(lambda: reader.read() is None and reader.at_end, 30, "the consumer waits at the end", 0)
@@ -69,10 +68,10 @@ def start(rig, client, workload, publication):
     return _end(rig, client, run, topic, figures)
 
 
-def _fresh(rig, client, workload, publication):
+def _fresh(rig, client, backlog):
     [slot] = rig.create_slots(1)
-    name = client.topic_name(slot, workload) if hasattr(client, "topic_name") else None
-    return Backlog(workload, publication, []), slot, rig.new_topic(name)
+    name = client.topic_name(slot, backlog) if hasattr(client, "topic_name") else None
+    return slot, rig.new_topic(name)
 
 
 def _end(rig, client, run, topic, figures):
@@ -117,17 +116,19 @@ def _wait_streaming(rig, slot):
 
 
 def _wait_delivered(rig, topic, rows):
-    count = TopicCount(rig.kafka.bootstrap(), topic)
+    count = TopicEnd(rig.kafka.bootstrap(), topic)
     wait_until(lambda: count() == rows, 60, f"{rows} records in the topic")
     count.close()
 
 
 def _usage(run, walsender, rig):
+    """Twice: to the nanosecond, but without the threads that have ended, and in ticks of 10 ms with them."""
     pids = {"program": run.process.pid, "walsender": walsender, "broker": rig.kafka.process.pid}
-    return time.monotonic(), {name: process.fine_cpu_seconds(pid) for name, pid in pids.items()}
+    return time.monotonic(), {name: (process.fine_cpu_seconds(pid), process.cpu_seconds(pid)) for name, pid in pids.items()}
 
 
 def _percent(before, after):
-    """Of one core."""
+    """Of one core. A JVM ends threads: then the ticks are right."""
     passed = after[0] - before[0]
-    return {name: round((after[1][name] - before[1][name]) / passed * 100, 3) for name in after[1]}
+    used = {name: max(late - early for early, late in zip(before[1][name], after[1][name])) for name in after[1]}
+    return {name: round(seconds / passed * 100, 3) for name, seconds in used.items()}

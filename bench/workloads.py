@@ -21,7 +21,7 @@ WIDE_TEXTS = 34  # with the key and 15 numbers 50 columns; two kilobytes a row
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """create: statements before the publication and the slots exist; load: statements whose WAL is the backlog. streamed: the
-    tables of the streams, published: what the publication lists. rows: how many changes of streamed tables the load makes.
+    tables of the streams; all tables are published. rows: how many changes of streamed tables the load makes.
     """
 
     name: str
@@ -29,7 +29,6 @@ class Workload:
     create: tuple
     load: tuple
     streamed: tuple = ("records",)
-    published: str = "table records"
     operations: tuple = ("insert", "update", "delete")
     partitions: int = 1
 
@@ -71,15 +70,14 @@ def many_tables(name, rows, tables):
                     f" execute format('alter table t%s replica identity full', lpad((i - 1)::text, 5, '0'))", tables),)
     touch = _loop(f"execute format('{INSERT.format(table='t%s')} values (1, 1, ''new'', ''{{}}'')', lpad((i - 1)::text, 5, '0'))",
                   tables)
-    return Workload(name, len(streamed) * (rows // len(streamed) + 1), create, (touch, *_spread(streamed, rows)), streamed=tuple(streamed),
-                    published="all tables")
+    return Workload(name, len(streamed) * (rows // len(streamed) + 1), create, (touch, *_spread(streamed, rows)), streamed=tuple(streamed))
 
 
 def many_streams(name, rows, streams):
     """The rows go round the tables, a stream each, 100 rows a transaction; all streams share one topic."""
     names = [f"s{i:03}" for i in range(streams)]
     return Workload(name, len(names) * (rows // len(names)), tuple(_table(table) for table in names), _spread(names, rows),
-                    streamed=tuple(names), published="table " + ", ".join(names))
+                    streamed=tuple(names))
 
 
 def _spread(tables, rows):
