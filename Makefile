@@ -61,7 +61,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	@scripts/setup build check
 	@scripts/fuzz $(FUZZ_SECONDS)
 
-bench: ## benchmark beside pg_recvlogical; SCENARIO= ROWS= ROUNDS= SECONDS= SINK= HOST= VERSION= PEER= NETNS= PROFILE=: bench/README.md
+bench: ## benchmark beside pg_recvlogical and others; bench/README.md has the words, e.g. SCENARIO=burst ROUNDS=5 NETNS=1
 	@scripts/setup build demo bench
 	@scripts/build release outboxx bench_client
 	@$(PYTHON) bench/run $(foreach word,$(BENCH_WORDS),$(if $($(word)),$(word)=$($(word))))
