@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 SINK ?= kafka
 FUZZ_SECONDS ?= 60
+SEEDS ?= 10000
+FIRST ?= 1
 PYTHON ?= /usr/bin/python3
 BENCH_WORDS := SCENARIO ROWS ROUNDS SECONDS SINK HOST VERSION PEER NETNS PROFILE
 
@@ -32,6 +34,11 @@ test-integration: ## tests with a private PostgreSQL and Kafka
 test-e2e: ## the program as a black box, from SQL to a real consumer
 	@scripts/setup build demo test
 	@$(PYTHON) tests/run e2e
+
+simulation: ## the core between simulated servers: SEEDS runs (10000) from seed FIRST
+	@scripts/setup build test
+	@scripts/build dev simulation
+	@build/dev/simulation --seeds $(SEEDS) --first $(FIRST)
 
 check: ## formatting and clang-tidy
 	@scripts/setup build test check
@@ -69,4 +76,4 @@ bench: ## benchmark beside pg_recvlogical and others; bench/README.md has the wo
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean
+.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean simulation

@@ -47,6 +47,10 @@ add_executable(unit_tests
   src/sink/stdout_sink_test.cc
   src/status_timer_test.cc
   fuzz/replay_test.cc
+  tests/simulation/database.cc
+  tests/simulation/pgoutput_encoder_test.cc
+  tests/simulation/recorded_session_test.cc
+  tests/simulation/walsender.cc
 )
 target_include_directories(unit_tests PRIVATE tests .)
 target_link_libraries(unit_tests PRIVATE outboxx_core GTest::gtest_main)
@@ -61,3 +65,33 @@ if(NOT OUTBOXX_SANITIZE)
   target_compile_definitions(allocation_tests PRIVATE OUTBOXX_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
   add_test(NAME allocations COMMAND allocation_tests)
 endif()
+
+# The simulation: the pure core, optimised whatever the preset, for it runs thousands of seeds.
+add_executable(simulation
+  src/ack_tracker.cc
+  src/base/log.cc
+  src/base/log_line.cc
+  src/base/scrub.cc
+  src/dispatcher.cc
+  src/format/format.cc
+  src/format/json_writer.cc
+  src/format/outboxx_json.cc
+  src/model/pg_type.cc
+  src/postgres/pgoutput.cc
+  src/postgres/relation_cache.cc
+  src/router.cc
+  src/session.cc
+  src/status_timer.cc
+  tests/simulation/broker.cc
+  tests/simulation/checker.cc
+  tests/simulation/connection.cc
+  tests/simulation/database.cc
+  tests/simulation/main.cc
+  tests/simulation/plan.cc
+  tests/simulation/walsender.cc
+  tests/simulation/world.cc
+)
+target_include_directories(simulation PRIVATE src tests)
+target_compile_options(simulation PRIVATE -O2)
+target_link_libraries(simulation PRIVATE fmt::fmt spdlog::spdlog)
+add_test(NAME simulation COMMAND simulation)
