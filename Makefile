@@ -40,6 +40,10 @@ simulation: ## the core between simulated servers: SEEDS runs (10000) from seed 
 	@scripts/build dev simulation
 	@build/dev/simulation --seeds $(SEEDS) --first $(FIRST)
 
+mutants: ## builds deliberate mistakes, one after the other; each must make its test fail
+	@scripts/setup build demo test
+	@tests/mutants/run
+
 check: ## formatting and clang-tidy
 	@scripts/setup build test check
 	@scripts/check
@@ -76,4 +80,4 @@ bench: ## benchmark beside pg_recvlogical and others; bench/README.md has the wo
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean simulation
+.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean simulation mutants

@@ -1,0 +1,112 @@
+"""Deliberate mistakes, each with the test that must fail on it. README.md tells why they are replacements of text."""
+
+import dataclasses
+
+SIMULATION = ("simulation", ["build/mutant/simulation", "--seeds", "2000"])
+
+
+def unit(tests):
+    return "unit_tests", ["build/mutant/unit_tests", "--gtest_brief=1", f"--gtest_filter={tests}"]
+
+
+def integration(file, tests):
+    return "outboxx", ["/usr/bin/python3", "-m", "pytest", "-q", "-x", "-c", "tests/pytest.ini", f"tests/integration/{file}", "-k",
+                       tests]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    number: str
+    mistake: str
+    edits: tuple  # of (file below src, text that stands there exactly once, text in its place)
+    caught_by: tuple  # (CMake target, command)
+
+
+def mutant(number, mistake, caught_by, *edits):
+    return Mutant(number, mistake, edits, caught_by)
+
+
+MUTANTS = [
+    mutant("1", "a keepalive is confirmed though earlier transactions are not delivered", SIMULATION,
+           ("ack_tracker.cc", "  if (closed_units == 0) {", "  if (true) {")),
+    mutant("2", "the position is read when the status is sent, not kept with what was delivered", SIMULATION,
+           ("session.cc", "  const Lsn flushed = tracker_.flushed();", "  const Lsn flushed = tracker_.received();")),
+    mutant("4", "the last keepalive counts, not the highest", SIMULATION,
+           ("ack_tracker.cc", "  if (wal_end <= received_ || (open_ ", "  if ((open_ ")),
+    mutant("5", "the start of the commit record is confirmed", SIMULATION,
+           ("dispatcher.cc", "tracker_.commit(commit.end_lsn);", "tracker_.commit(commit.commit_lsn);")),
+    mutant("6", "a record counts as delivered when the sink takes it", SIMULATION,
+           ("dispatcher.cc", "    tracker_.add_record();\n", ""),
+           ("ack_tracker.cc", "void AckTracker::delivered(UnitId unit, std::uint64_t count) {",
+            "void AckTracker::delivered(UnitId unit, std::uint64_t count) {\n  if (unit > 0) return;")),
+    mutant("7", "a relation is not described anew, in mid-transaction or elsewhere", SIMULATION,
+           ("dispatcher.cc", "relations_.update(description);",
+            "if (relations_.find(description.oid) == nullptr) relations_.update(description);")),
+    mutant("8", "an unchanged TOAST value is told as null", SIMULATION,
+           ("format/outboxx_json.cc", "append(kUnchangedToast)", "append(kUnchangedToast.empty() ? \"\" : \"null\")")),
+    mutant("13", "a record that a full sink did not take is dropped", SIMULATION,
+           ("dispatcher.cc", "    if (*admission == Admission::kFull) {\n      return Admission::kFull;\n    }\n    tracker_.add_record();",
+            "    if (*admission != Admission::kFull) tracker_.add_record();")),
+    mutant("18b", "one more than the end of the commit record is confirmed", SIMULATION,
+           ("dispatcher.cc", "tracker_.commit(commit.end_lsn);", "tracker_.commit(Lsn{commit.end_lsn.value + 1});")),
+    mutant("21", "no status while the sink holds up the reading", SIMULATION,
+           ("session.cc", "  const bool sending = state_", "  const bool sending = !dispatcher_.blocked() && state_")),
+    mutant("22", "a status only when nothing is in flight", SIMULATION,
+           ("session.cc", "  const bool sending = state_", "  const bool sending = tracker_.all_delivered() && state_")),
+    mutant("26", "a tuple is read with one column less", SIMULATION,
+           ("postgres/pgoutput.cc", "  ByteReader reader = source;\n  const std::size_t count = reader.read_u16();",
+            "  ByteReader reader = source;\n  const std::size_t count = reader.read_u16() - std::size_t{1};")),
+    mutant("29", "what an earlier session knew of a relation is trusted", SIMULATION,
+           ("dispatcher.h", "  RelationCache relations_;", "  static inline RelationCache relations_;"),
+           ("dispatcher.cc", "relations_.update(description);",
+            "if (next_ordinal_ > 0 || relations_.find(description.oid) == nullptr) relations_.update(description);")),
+    mutant("30", "a stop that runs out of time confirms what it received", SIMULATION,
+           ("session.cc", "  const Lsn flushed = tracker_.flushed();",
+            "  const Lsn flushed = state_ == State::kDraining ? tracker_.received() : tracker_.flushed();")),
+    mutant("3", "the error of a delivery report is ignored", unit("KafkaSinkTest.RecordTooLargeForTheBroker*"),
+           ("sink/kafka_sink.cc", "if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) [[unlikely]] {",
+            "if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->len == 0) {")),
+    mutant("12", "positions are sent in the host's byte order", unit("EncodeStatus*"),
+           ("postgres/libpq_stream.cc", "std::endian::native == std::endian::big ? number : std::byteswap(number);", "number;")),
+    mutant("14", "a producer that is given up delivers its queue first", unit("KafkaSinkTest.Abandoned*"),
+           ("sink/kafka_sink.cc", "  rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);",
+            "  rd_kafka_flush(kafka_, 5'000);")),
+    mutant("19", "records go to any partition", unit("*KafkaPartitionerTest*"),
+           ("sink/kafka_config.cc", '"partitioner", options.partitioner,', '"partitioner", "random",')),
+    mutant("20", "one replica is enough", unit("KafkaConfig*"),
+           ("sink/kafka_config.cc", '{"acks", "all"},', '{"acks", "1"},')),
+    mutant("27", "the name of a column is not escaped", unit("OutboxxJson*"),
+           ("format/outboxx_json.cc", "append_json_string(prepared.prefix, as_utf8(column.name));",
+            'prepared.prefix.append("\\"").append(as_utf8(column.name)).append("\\"");')),
+    mutant("28", "a message quotes the connection string", unit("ConninfoTest*"),
+           ("postgres/conninfo.cc", 'config_error(options, "it holds an unescaped \\"@\\"")',
+            'config_error(options, "it holds an unescaped \\"@\\": " + options.conninfo)')),
+    mutant("23", "the reason why a stream ended is not asked for", integration("test_slot.py", "terminated_walsender"),
+           ("postgres/libpq_stream.cc", "if (result != nullptr && (status == ", "if (end_sent_ && (status == ")),
+    mutant("24", "a notice that rows are being skipped is ignored", integration("test_slot.py", "dropped_publication"),
+           ("postgres/connection.cc", "  if (is_skipped_publication(notice, text)) {",
+            "  if (text.empty() && is_skipped_publication(notice, text)) {")),
+]
+
+# What the list has and the program does not, yet or by design.
+NOT_HERE = {
+    "9": "streaming of open transactions is not asked for (protocol version 1)",
+    "10": "the same",
+    "11": "the program keeps no record of an earlier slot; making a missing one is what it is meant to do",
+    "15": "there are no Kafka transactions",
+    "16": "there are no Kafka transactions",
+    "17": "there is no filter by a stored position",
+    "18": "there is no filter by a stored position; 18b is the same mistake on the way to the slot",
+    "25": "there is no initial snapshot",
+}
+
+
+def changed_sources(chosen, root):
+    """{path below src: text} of the files that a mutant changes. Fails if one of its texts does not stand there exactly once."""
+    texts = {}
+    for name, old, new in chosen.edits:
+        text = texts.get(name) or (root / "src" / name).read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise SystemExit(f"mutant {chosen.number}: src/{name} has {text.count(old)} times, not once:\n{old}")
+        texts[name] = text.replace(old, new)
+    return texts
