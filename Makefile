@@ -6,6 +6,8 @@ SEEDS ?= 10000
 FIRST ?= 1
 PYTHON ?= /usr/bin/python3
 BENCH_WORDS := SCENARIO ROWS ROUNDS SECONDS SINK HOST VERSION PEER NETNS PROFILE
+MINUTES ?= 10
+PG ?= 15
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -77,7 +79,13 @@ bench: ## benchmark beside pg_recvlogical and others; bench/README.md has the wo
 	@scripts/build release outboxx bench_client
 	@$(PYTHON) bench/run $(foreach word,$(BENCH_WORDS),$(if $($(word)),$(word)=$($(word))))
 
+soak: ## load and faults for MINUTES (10) under an independent oracle; SEED, DELIVERY, PG, RATE, FAULTS: tests/soak/README.md
+	@scripts/setup build demo test
+	@scripts/build release outboxx
+	@PYTHONPATH=tests $(PYTHON) -m soak --minutes $(MINUTES) --pg $(PG) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(DELIVERY),--delivery $(DELIVERY)) $(if $(RATE),--rate $(RATE)) $(if $(FAULTS),--faults "$(FAULTS)")
+
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean simulation mutants
+.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean simulation mutants soak

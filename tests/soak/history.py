@@ -228,6 +228,9 @@ class Journal:
     def __call__(self, **fields):
         self._file.write(json.dumps(fields, separators=(",", ":")) + "\n")
 
+    def flush(self):
+        self._file.flush()
+
     def close(self):
         self._file.close()
 

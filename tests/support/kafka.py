@@ -34,12 +34,14 @@ class Kafka:
     users: SASL users with their passwords, known to PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
     properties: more of server.properties, e.g. {"auto.create.topics.enable": "false"}.
     jvm: options of java; the default starts fast and stays small, which is not what a benchmark wants.
+    proxied: the port of a proxy in front of the broker. It goes to bootstrap("proxied"), and clients that come in through it are
+    told to stay on it; other listeners do not know of it.
     version: Kafka 4 by default; KAFKA_3 for SCRAM, with which librdkafka before 2.6.1 cannot log in to Kafka 4 (it sends the
     nonce twice in its last message, and Kafka 4 compares it strictly).
     """
 
     def __init__(self, directory, *, version=KAFKA_4, listeners=(), users=None, properties=None, certificate_root=None,
-                 jvm=JVM):
+                 jvm=JVM, proxied=None):
         self.directory = directory
         self.version = version
         self._home = _home(version)
@@ -48,7 +50,8 @@ class Kafka:
         self.users = dict(users or {})
         self._jvm = list(jvm)
         self._properties = dict(properties or {})
-        self._ports = {name: wait.free_port() for name in ("plaintext", *listeners, "controller")}
+        self._proxied = proxied
+        self._ports = {name: wait.free_port() for name in ("plaintext", *listeners, *(["proxied"] if proxied else []), "controller")}
         self.certificates = None
         if any("ssl" in name for name in listeners):
             self.certificates = Certificates(os.path.join(certificate_root or directory, "certificates"))
@@ -167,15 +170,18 @@ class Kafka:
     def _write_properties(self):
         names = [name for name in self._ports if name != "controller"]
         listeners = ",".join(f"{name.upper()}://{self.bootstrap(name)}" for name in names)
+        advertised = listeners.replace(f"PROXIED://{self.bootstrap('proxied')}", f"PROXIED://127.0.0.1:{self._proxied}") if self._proxied \
+            else listeners
+        protocols = {name: "PLAINTEXT" if name == "proxied" else name.upper() for name in names}
         properties = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@{self.bootstrap('controller')}",
             "listeners": f"{listeners},CONTROLLER://{self.bootstrap('controller')}",
-            "advertised.listeners": listeners,
+            "advertised.listeners": advertised,
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": ",".join(["CONTROLLER:PLAINTEXT", *(f"{name.upper()}:{name.upper()}" for name in names)]),
+            "listener.security.protocol.map": ",".join(["CONTROLLER:PLAINTEXT", *(f"{name.upper()}:{protocol}" for name, protocol in protocols.items())]),
             "log.dirs": os.path.join(self.directory, "data"),
             "num.partitions": 1,
             "auto.create.topics.enable": "true",

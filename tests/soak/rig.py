@@ -1,0 +1,140 @@
+"""Everything that a run consists of: both servers behind proxies, the program, the load and the witnesses."""
+
+import json
+import os
+import re
+import shutil
+import time
+
+from confluent_kafka.admin import ConfigResource
+
+from support import Kafka, Outboxx, Postgres, free_port, stream, wait_until
+
+from .fault_proxy import FaultProxy
+from .history import Journal
+from .replication_tap import ReplicationTap
+from .service import Operator, Service
+from .witnesses import Oracle, Reading, TopicReader
+from .workload import SCHEMA, TABLES, Workload, tables
+
+PARTITIONS = 3
+SECRET = "canary-5f3a9c71e0"
+TOPICS = {f"soak.{table.split('.')[1]}": table for table in TABLES}
+BUDGET = {"rss": 64 << 20, "fds": 64, "threads": 32}
+DRAIN_BOUND_S = 90
+
+
+class Rig:
+    """Use start(), then the parts, then finish(), which leaves the whole history in directory; and always close()."""
+
+    def __init__(self, directory, options):
+        self.directory = directory
+        self.options = options
+        os.makedirs(directory, exist_ok=True)
+        os.chmod(directory, 0o755)
+        names = ("oracle", "topic", "status", "journal", "faults", "samples", "starts")
+        self.record = {name: Journal(directory, name) for name in names}
+        self.server_restarts = []
+        self.began = time.time()
+        self._open = []
+
+    def start(self):
+        """Makes everything, the program last, and waits until it is ready."""
+        self.server, self.broker = Operator("server"), Operator("broker")
+        self.postgres = self._keep(self.server.call(self._postgres))
+        self.postgres.execute(SCHEMA)
+        self.kafka = self._keep(self.broker.call(self._kafka))
+        self.tap = ReplicationTap(self.record["status"])
+        self.postgres_proxy = self._keep(FaultProxy(self.postgres.port, self.tap))
+        self.kafka_proxy = self._keep(FaultProxy(_port(self.kafka.bootstrap("proxied")), port=self._proxied))
+        for topic in TOPICS:
+            self.kafka.create_topic(topic, PARTITIONS, **{"message.timestamp.type": "LogAppendTime", "max.message.bytes": 10_000_000})
+        self.reader = TopicReader(self.kafka.bootstrap(), TOPICS, PARTITIONS, self.record["topic"])
+        self.oracle = Oracle(self.postgres, self.record["oracle"])
+        self.outboxx = self._outboxx()
+        self.service = Service(self.outboxx, self.directory, self.record["starts"], self.record["samples"])
+        self.service.start()
+        wait_until(lambda: self.outboxx.running and self.outboxx.get("/readyz")[0] == 200, 30, "the program is ready")
+        self.reading = Reading(self.oracle)
+        self.workload = Workload(self.postgres, self.record["journal"], self.options.seed, self.options.rate)
+        self.workload.start()
+
+    def note_server_restart(self):
+        self.server_restarts.append(time.time())
+
+    def limit_records(self, size):
+        """The topics refuse batches above so many bytes."""
+        admin = self.kafka.admin()
+        settings = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(size)}
+        for future in admin.alter_configs([ConfigResource("topic", topic, set_config=settings) for topic in TOPICS]).values():
+            future.result(timeout=10)
+
+    def finish(self):
+        """Ends the load, waits until all of it has arrived and is confirmed, ends the program, and writes down the rest."""
+        begin = time.monotonic()
+        self.workload.stop()
+        self.reading.close()
+        self.record["oracle"].flush()
+        drained = None
+        try:
+            wait_until(self._drained, DRAIN_BOUND_S, "everything arrived and was confirmed", interval=0.1)
+            drained = round(time.monotonic() - begin, 2)
+        except AssertionError as error:
+            print(f"     {error}", flush=True)
+        self._note_metrics()
+        code = self.service.stop()
+        wait_until(self.reader.caught_up, 30, "the reader has read everything")
+        self.reader.close()
+        facts = {"topics": TOPICS, "tables": tables(self.postgres), "drained_s": drained, "drain_bound_s": DRAIN_BOUND_S, "budget": BUDGET,
+                 "secrets": [SECRET], "outputs": [*self.service.outputs, self._metrics_path], "server_restarts": self.server_restarts,
+                 "exactly_once": self.options.delivery == "exactly_once", "last_exit": code, "began": self.began,
+                 "starts": self.service.starts, "sessions": self.tap.sessions}
+        for journal in self.record.values():
+            journal.close()
+        with open(os.path.join(self.directory, "facts.json"), "w", encoding="utf-8") as file:
+            json.dump(facts, file)
+
+    def close(self):
+        if hasattr(self, "service"):
+            self.service.stop(1)
+        for thing in reversed(self._open):
+            thing.close()
+
+    def remove(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _drained(self):
+        slot = self.postgres.slot("outboxx_slot")
+        return slot["confirmed_flush_lsn"] >= self.oracle.end and self.reader.caught_up()
+
+    def _postgres(self):
+        settings = {"wal_sender_timeout": "5s", "checkpoint_timeout": "30s", "wal_compression": "on"}
+        return Postgres(os.path.join(self.directory, "pg"), self.options.pg, fsync=True, settings=settings).start()
+
+    def _kafka(self):
+        self._proxied = free_port()
+        return Kafka(os.path.join(self.directory, "kafka"), proxied=self._proxied).start()
+
+    def _outboxx(self):
+        conninfo = re.sub(r"port=\d+", f"port={self.postgres_proxy.port}", self.postgres.conninfo(sslmode="disable", password=SECRET))
+        config = {"pipeline.drain_timeout_ms": 10000}
+        if self.options.delivery:
+            config["sink.kafka.delivery"] = self.options.delivery
+        streams = [stream(table, topic) for topic, table in TOPICS.items()]
+        return Outboxx(os.path.join(self.directory, "outboxx"), conninfo, self.kafka_proxy.address, streams, config=config)
+
+    def _note_metrics(self):
+        self._metrics_path = os.path.join(self.directory, "metrics.txt")
+        with open(self._metrics_path, "w", encoding="utf-8") as file:
+            try:
+                file.write(self.outboxx.get("/metrics")[1])
+            except OSError as error:
+                file.write(f"{error}\n")
+
+    def _keep(self, thing):
+        self._open.append(thing)
+        return thing
+
+
+def _port(address):
+    return int(address.rpartition(":")[2])
