@@ -15,10 +15,10 @@ class FaultProxy:
     """Passes on from a port of its own to a port of 127.0.0.1.
 
     tap: called as tap(connection number, direction, bytes) before these bytes are passed on, and with b"" when that direction
-    has ended; it must be quick. Each fault holds for what is connected and for what connects later, until heal().
+    has ended; it must be quick. latency: seconds that each piece always stays here. Each fault holds for what is connected and for what connects later, until heal().
     """
 
-    def __init__(self, target_port, tap=None, port=None):
+    def __init__(self, target_port, tap=None, port=None, latency=0.0):
         self._target = ("127.0.0.1", target_port)
         self._tap = tap or (lambda *_: None)
         self.port = port or free_port()
@@ -29,7 +29,8 @@ class FaultProxy:
         self._closed = False
         self._refusing = False
         self._blocked = set()
-        self._delay = 0.0
+        self._latency = latency
+        self._delay = latency
         self._piece = None
         self._bytes_per_second = None
         self._hold = None
@@ -92,7 +93,7 @@ class FaultProxy:
         with self._changed:
             self._refusing = False
             self._blocked = set()
-            self._delay, self._piece, self._bytes_per_second, self._hold = 0.0, None, None, None
+            self._delay, self._piece, self._bytes_per_second, self._hold = self._latency, None, None, None
             self._changed.notify_all()
 
     def close(self):

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import re
+import threading
 
 UNCHANGED = "__outboxx_unknown_value__"
 ID = re.compile(rb"([0-9A-F]{16})-([0-9A-F]{12})-([0-9A-F]{4})")
@@ -220,13 +221,16 @@ def _value(kind, text):
 
 
 class Journal:
-    """Appends JSON lines to a file; safe to be called from several threads, whole lines only."""
+    """Appends JSON lines to a file. Any thread may call it."""
 
     def __init__(self, directory, name):
         self._file = open(os.path.join(directory, f"{name}.jsonl"), "a", encoding="utf-8")
+        self._lock = threading.Lock()
 
     def __call__(self, **fields):
-        self._file.write(json.dumps(fields, separators=(",", ":")) + "\n")
+        line = json.dumps(fields, separators=(",", ":")) + "\n"
+        with self._lock:
+            self._file.write(line)
 
     def flush(self):
         self._file.flush()

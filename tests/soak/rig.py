@@ -22,6 +22,7 @@ SECRET = "canary-5f3a9c71e0"
 TOPICS = {f"soak.{table.split('.')[1]}": table for table in TABLES}
 BUDGET = {"rss": 64 << 20, "fds": 64, "threads": 32}
 DRAIN_BOUND_S = 90
+LATENCY_S = 0.015  # to the broker and back: without it records are hardly ever in flight, and an early confirmation hides
 
 
 class Rig:
@@ -46,7 +47,7 @@ class Rig:
         self.kafka = self._keep(self.broker.call(self._kafka))
         self.tap = ReplicationTap(self.record["status"])
         self.postgres_proxy = self._keep(FaultProxy(self.postgres.port, self.tap))
-        self.kafka_proxy = self._keep(FaultProxy(_port(self.kafka.bootstrap("proxied")), port=self._proxied))
+        self.kafka_proxy = self._keep(FaultProxy(_port(self.kafka.bootstrap("proxied")), port=self._proxied, latency=LATENCY_S))
         for topic in TOPICS:
             self.kafka.create_topic(topic, PARTITIONS, **{"message.timestamp.type": "LogAppendTime", "max.message.bytes": 10_000_000})
         self.reader = TopicReader(self.kafka.bootstrap(), TOPICS, PARTITIONS, self.record["topic"])
