@@ -43,6 +43,7 @@ constexpr auto kKeys = std::to_array<std::string_view>({
     "source.postgres.publication_name",
     "source.postgres.publication",
     "source.postgres.pin_time_zone",
+    "source.postgres.insecure",
     "source.postgres.connect_timeout_ms",
     "sink.type",
     "sink.kafka.brokers",
@@ -135,6 +136,7 @@ void apply_version(ConfigVersion version, Config& config) {
   config.kafka.compression = is_v0 ? "none" : "lz4";
   config.kafka.id_header = !is_v0;
   config.postgres.pin_time_zone = !is_v0;
+  config.postgres.insecure = is_v0;
 }
 
 // The server folds unquoted names, and slot names have to be lower case.
@@ -158,6 +160,7 @@ void read_source(const ConfigTable& source, PostgresOptions& options) {
   options.publication_name = folded(std::move(options.publication_name));
   postgres.read_choice("publication", choices(kPublicationModes), options.publication_mode);
   postgres.read_bool("pin_time_zone", options.pin_time_zone);
+  postgres.read_bool("insecure", options.insecure);
   read_milliseconds(postgres, "connect_timeout_ms", 100, options.connect_timeout);
 }
 

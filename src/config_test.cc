@@ -37,6 +37,7 @@ TEST_F(ConfigVersions, V1HasItsDefaults) {
   EXPECT_EQ(config.postgres.publication_name, "p");
   EXPECT_EQ(config.postgres.publication_mode, PublicationMode::kCreate);
   EXPECT_TRUE(config.postgres.pin_time_zone);
+  EXPECT_FALSE(config.postgres.insecure);
   EXPECT_EQ(config.postgres.connect_timeout, milliseconds(10'000));
   EXPECT_EQ(config.sink, SinkType::kKafka);
   EXPECT_EQ(config.kafka.brokers, std::vector<std::string>{"b:9092"});
@@ -68,6 +69,7 @@ TEST_F(ConfigVersions, V0HasItsDefaults) {
   const Config config = parse(text.str());
   EXPECT_EQ(config.version, ConfigVersion::kV0);
   EXPECT_FALSE(config.postgres.pin_time_zone);
+  EXPECT_TRUE(config.postgres.insecure);
   EXPECT_EQ(config.kafka.partitioner, "consistent_random");
   EXPECT_EQ(config.kafka.compression, "none");
   EXPECT_FALSE(config.kafka.id_header);

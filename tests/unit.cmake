@@ -37,6 +37,7 @@ add_executable(unit_tests
   src/postgres/slot_monitor_test.cc
   src/postgres/slot_test.cc
   src/postgres/table_checks_test.cc
+  src/postgres/tls_policy_test.cc
   src/process_usage_test.cc
   src/router_test.cc
   src/shutdown_watch_test.cc

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "postgres/server_error.h"
+#include "postgres/tls_policy.h"
 
 namespace outboxx {
 namespace {
@@ -142,6 +144,15 @@ bool password_spilled(const PostgresOptions& options, const Parameters& parsed) 
   return is_uri && (holds_at("host") || holds_at("dbname"));
 }
 
+// In the string, the environment or the service file. A service that says what libpq would do anyway counts as one that says
+// nothing: libpq does not tell the two apart.
+bool is_mode_spelled_out(const Parameters& parsed, const Parameters& merged) {
+  static constexpr std::string_view kLibpqDefault = "prefer";
+  const auto mode = merged.find("sslmode");
+  return parsed.contains("sslmode") || std::getenv("PGSSLMODE") != nullptr ||
+         (mode != merged.end() && mode->second != kLibpqDefault);
+}
+
 void add_session_parameters(Parameters& parameters, const PostgresOptions& options, ConnectionMode mode) {
   parameters["client_encoding"] = "UTF8";  // Connection::open() changes it for an SQL_ASCII database
   parameters["gssencmode"] = "disable";    // nothing tells how much a GSS layer has buffered
@@ -179,6 +190,7 @@ Result<Conninfo> read_conninfo(const PostgresOptions& options, ConnectionMode mo
   }
   Conninfo conninfo{.parameters = TRY(merge_defaults(options, parsed)), .servers = {}};
   conninfo.servers = take_servers(conninfo.parameters);
+  TRY(apply_tls_policy(conninfo, is_mode_spelled_out(parsed, conninfo.parameters), options));
   add_session_parameters(conninfo.parameters, options, mode);
   return conninfo;
 }

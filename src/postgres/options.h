@@ -19,6 +19,7 @@ struct PostgresOptions {
   std::string publication_name;
   PublicationMode publication_mode = PublicationMode::kCreate;
   bool pin_time_zone = true;  // session TimeZone = UTC; v0 files keep the server's
+  bool insecure = false;      // servers on other machines may be reached without TLS; v0 files: true
   std::chrono::milliseconds connect_timeout{10'000};
 };
 

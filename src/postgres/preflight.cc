@@ -19,12 +19,14 @@
 #include "base/wait.h"
 #include "model/stream.h"
 #include "postgres/connection.h"
+#include "postgres/conninfo.h"
 #include "postgres/options.h"
 #include "postgres/publication.h"
 #include "postgres/server_checks.h"
 #include "postgres/slot.h"
 #include "postgres/table_checks.h"
 #include "postgres/table_state.h"
+#include "postgres/tls_policy.h"
 
 namespace outboxx {
 namespace {
@@ -109,6 +111,7 @@ class Preflight {
     if (checks.size() == 1) {
       return {};
     }
+    checks.push_back(check_tls(TRY(read_conninfo(options_, ConnectionMode::kSql))));
     const auto slot = TRY(read_slot(sql_, options_.slot_name, stop_));
     append(checks, check_capacity(server, slot));
     if (slot) {

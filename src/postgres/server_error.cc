@@ -61,6 +61,32 @@ bool may_pass(std::string_view text) {
   return std::ranges::any_of(kTexts, [text](std::string_view part) { return text.contains(part); });
 }
 
+// What libpq and OpenSSL say of certificates, with what they leave out. The first text that matches counts.
+std::string tls_hint(std::string_view text, const std::string& variable) {
+  struct Advice {
+    std::string_view text;
+    std::string_view hint;
+  };
+  static constexpr auto kAdvice = std::to_array<Advice>({
+      {"root certificate file",
+       "Name the file with the certificate of the server's authority, sslrootcert=FILE. Authorities that the system trusts "
+       "are in /etc/ssl/certs/ca-certificates.crt (Debian) or, with libpq 16 and newer, sslrootcert=system. It goes into "
+       "the connection string in "},
+      {"certificate verify failed",
+       "The server's certificate has expired, is revoked, or is not of an authority in sslrootcert. Look at it with: openssl "
+       "s_client -starttls postgres -connect HOST:PORT -CAfile FILE. The file is named by the connection string in "},
+      {"does not match host name",
+       "Use a name of the server's certificate as host, with hostaddr=ADDRESS if it does not resolve, in the connection "
+       "string in "},
+      {"server does not support SSL",
+       "Switch ssl on at the server. If nobody else can reach the network between, write sslmode=disable, and insecure = true "
+       "in [source.postgres]. The connection string is in "},
+      {"alert", "The server refuses the client certificate. Check sslcert and sslkey of the connection string in "},
+  });
+  const auto* advice = std::ranges::find_if(kAdvice, [text](const Advice& one) { return text.contains(one.text); });
+  return advice == kAdvice.end() ? std::string() : std::string(advice->hint) + variable + ".";
+}
+
 std::string connect_hint(std::string_view sqlstate, const ConnectFailure& failure) {
   const std::string variable = "environment variable \"" + std::string(failure.connection_env) + "\"";
   if (sqlstate == "28P01" || failure.text.contains("no password supplied")) {
@@ -82,7 +108,7 @@ std::string connect_hint(std::string_view sqlstate, const ConnectFailure& failur
   if (sqlstate == "53300") {
     return "Raise max_wal_senders or max_connections of the server, or the connection limit of the role or database.";
   }
-  return {};
+  return sqlstate.empty() ? tls_hint(failure.text, variable) : std::string();
 }
 
 std::string field(const PGresult* result, int code) {
@@ -144,7 +170,8 @@ std::string one_line(std::string_view text) {
     const auto end = std::min(text.find('\n'), text.size());
     const auto line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.empty() || line.front() == '\t' || line.starts_with("LOCATION:") || out.ends_with(line)) {
+    if (line.empty() || line.front() == '\t' || line.starts_with("LOCATION:") || out.ends_with(line) ||
+        line.starts_with("Either provide the file")) {  // "or change sslmode to disable server certificate verification"
       continue;
     }
     out.append(out.empty() ? "" : "; ").append(line);

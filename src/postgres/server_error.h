@@ -31,8 +31,8 @@ struct ConnectFailure {
 };
 [[nodiscard]] Error error_of_connect(const ConnectFailure& failure);
 
-// libpq's lines joined by "; ", without advice (lines that start with a tab), source locations and repetitions (sslmode=prefer
-// tries twice).
+// libpq's lines joined by "; ", without advice (that of switching verification off above all), source locations and
+// repetitions (sslmode=prefer tries twice).
 [[nodiscard]] std::string one_line(std::string_view text);
 
 }  // namespace outboxx

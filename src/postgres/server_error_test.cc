@@ -59,6 +59,18 @@ TEST(ErrorOfConnect, AdvisesTheReplicationAttribute) {
             "Run as a superuser: ALTER ROLE \"bob\" LOGIN REPLICATION; (Amazon RDS: GRANT rds_replication TO \"bob\";)");
 }
 
+TEST(ErrorOfConnect, AdvisesTheAuthoritysFileAndNotToStopVerifying) {
+  const Error error = connect_error(
+      "x failed: root certificate file \"/home/bob/.postgresql/root.crt\" does not exist\nEither provide the file or change "
+      "sslmode to disable server certificate verification.\n");
+  EXPECT_EQ(error.code, ErrorCode::kPostgresMisconfigured);
+  EXPECT_EQ(error.message, "x failed: root certificate file \"/home/bob/.postgresql/root.crt\" does not exist");
+  EXPECT_EQ(error.hint,
+            "Name the file with the certificate of the server's authority, sslrootcert=FILE. Authorities that the system "
+            "trusts are in /etc/ssl/certs/ca-certificates.crt (Debian) or, with libpq 16 and newer, sslrootcert=system. It "
+            "goes into the connection string in environment variable \"DATABASE_URL\".");
+}
+
 TEST(ErrorOfConnect, WithoutAnswerItIsUnreachable) {
   const Error error = connect_error(
       "connection to server at \"::1\", port 1 failed: Connection refused\n\tIs the server running on that host?\n", false);
