@@ -5,6 +5,7 @@ import os
 import pytest
 
 from support import KAFKA_3, Kafka, Unavailable, consume, stream
+from support.certificates import Certificates
 
 TABLE = "create table items (id bigint primary key)"
 USER = "outboxx"
@@ -97,6 +98,68 @@ def test_missing_file_of_the_authority_is_a_configuration_error(postgres, broker
 
     assert outboxx.wait_exit() == 65
     assert "no-such-ca.pem" in outboxx.log
+
+
+def start_with_certificate(start_kafka, certificate, session_directory):
+    """A broker that shows another certificate than that of the session's brokers."""
+    store = Certificates(os.path.join(session_directory, "certificates")).pem_store(certificate)
+    return start_kafka(listeners=["ssl"], properties={"ssl.keystore.location": store})
+
+
+def test_certificate_for_another_host_is_refused(postgres, start_kafka, session_directory, topic, make_outboxx):
+    """Whoever has any certificate of the same authority could be the broker otherwise."""
+    postgres.execute(TABLE)
+    other = Certificates(os.path.join(session_directory, "certificates")).issue("elsewhere-kafka", names="DNS:kafka.example.com")
+    broker = start_with_certificate(start_kafka, other, session_directory)
+    outboxx = make_outboxx(postgres, broker.bootstrap("ssl"), [stream("public.items", topic)],
+                           config=secure(broker.certificates.ca)).start(ready=False)
+
+    assert outboxx.wait_exit() == 71
+    assert "certificate verify failed" in outboxx.wait_log("could not reach any Kafka broker")
+    assert topic not in broker.topics()
+
+
+def test_f114_expired_certificate_of_the_broker_is_refused_with_its_reason(postgres, start_kafka, session_directory, topic, make_outboxx):
+    """It worked yesterday: the message must not send anybody to look at the network."""
+    postgres.execute(TABLE)
+    expired = Certificates(os.path.join(session_directory, "certificates")).issue("expired-kafka", days=-1)
+    broker = start_with_certificate(start_kafka, expired, session_directory)
+    outboxx = make_outboxx(postgres, broker.bootstrap("ssl"), [stream("public.items", topic)],
+                           config=secure(broker.certificates.ca)).start(ready=False)
+
+    assert outboxx.wait_exit() == 71
+    assert "certificate verify failed" in outboxx.wait_log("could not reach any Kafka broker")
+
+
+@pytest.fixture
+def mutual(start_kafka):
+    """A broker that asks its clients for a certificate."""
+    return start_kafka(listeners=["ssl"], properties={"ssl.client.auth": "required"})
+
+
+def client_certificate(broker):
+    return {"sink.kafka.properties": {"ssl.certificate.location": broker.certificates.issue("kafka-client", subject=USER),
+                                      "ssl.key.location": broker.certificates.key}}
+
+
+def test_client_certificate_is_a_login(postgres, mutual, topic, make_outboxx):
+    """mTLS: no password anywhere."""
+    postgres.execute(TABLE)
+    outboxx = make_outboxx(postgres, mutual.bootstrap("ssl"), [stream("public.items", topic)],
+                           config={**secure(mutual.certificates.ca), **client_certificate(mutual)}).start()
+
+    check_delivers(postgres, outboxx, mutual, topic)
+
+
+def test_missing_client_certificate_is_refused(postgres, mutual, topic, make_outboxx):
+    """The counterpart: the certificate above was really asked for."""
+    postgres.execute(TABLE)
+    outboxx = make_outboxx(postgres, mutual.bootstrap("ssl"), [stream("public.items", topic)],
+                           config=secure(mutual.certificates.ca)).start(ready=False)
+
+    assert outboxx.wait_exit() == 71
+    outboxx.wait_log("could not reach any Kafka broker")
+    assert topic not in mutual.topics()
 
 
 def test_plaintext_client_at_a_tls_port_is_explained(postgres, broker, topic, make_outboxx):
