@@ -138,8 +138,10 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options
                                       .stop = std::move(stop),
                                       .client_timeout = options.client_timeout,
                                       .responder{metrics, build}});
-  impl->thread = std::thread([raw = impl.get()] { raw->run(); });
-  ::pthread_setname_np(impl->thread.native_handle(), "http");
+  impl->thread = std::thread([raw = impl.get()] {
+    ::pthread_setname_np(::pthread_self(), "http");  // its own: a process that is not dumpable may not write another's
+    raw->run();
+  });
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 

@@ -1,4 +1,6 @@
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -72,12 +74,21 @@ int run(int argc, char** argv) {
   return exit_code(result.error());
 }
 
+// Passwords and rows are in memory: no core file, and no reading of it by other processes of the same user. If the kernel
+// refuses, the program is no worse off than others.
+void protect_memory() {
+  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 }  // namespace
 }  // namespace outboxx
 
 int main(int argc, char** argv) {
   // A reader of our output that went away is an error of write(), not the end of the process.
   ::signal(SIGPIPE, SIG_IGN);
+  outboxx::protect_memory();
   try {
     return outboxx::run(argc, argv);
   } catch (const std::exception& exception) {
