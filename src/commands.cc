@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/log_line.h"
 #include "base/metrics.h"
 #include "base/signal_fd.h"
 #include "base/time.h"
@@ -91,7 +92,7 @@ std::string_view status_word(Check::Status status) {
 void append_indented(std::string& out, std::string_view text) {
   while (!text.empty()) {
     const auto end = text.find('\n');
-    out.append("         ").append(text.substr(0, end)).append("\n");
+    out.append("         ").append(log::printable(text.substr(0, end))).append("\n");
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
   }
 }
@@ -101,7 +102,7 @@ std::string checks_as_text(const std::vector<Check>& checks) {
   for (const Check& check : checks) {
     std::string word(status_word(check.status));
     word.resize(9, ' ');
-    out.append(word).append(check.name).append("\n");
+    out.append(word).append(log::printable(check.name)).append("\n");
     if (check.status != Check::Status::kPassed) {
       append_indented(out, check.message);
       append_indented(out, check.hint);
@@ -154,7 +155,7 @@ std::string slot_as_text(std::string_view name, const SlotState& slot) {
   const auto line = [&out](std::string_view key, std::string_view value) {
     std::string padded(key);
     padded.resize(22, ' ');
-    out.append(padded).append(value).append("\n");
+    out.append(padded).append(log::printable(value)).append("\n");
   };
   line("slot", name);
   line("plugin", slot.plugin);

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_line.h"
 #include "cli.h"
 #include "commands.h"
 #include "config.h"
@@ -44,10 +46,21 @@ Result<> run_command(const CommandLine& line) {
   return {};
 }
 
+// A message may have a line for each fault of a file.
+void print_lines(const char* label, std::string_view text) {
+  std::string out = label;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    out.append(log::printable(text.substr(0, end))).append("\n");
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  std::fputs(out.c_str(), stderr);
+}
+
 void print_error(const Error& error) {
-  std::fprintf(stderr, "outboxx: error: %s\n", error.message.c_str());
+  print_lines("outboxx: error: ", error.message);
   if (!error.hint.empty()) {
-    std::fprintf(stderr, "hint: %s\n", error.hint.c_str());
+    print_lines("hint: ", error.hint);
   }
 }
 

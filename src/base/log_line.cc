@@ -186,4 +186,22 @@ std::string render_line(const LineStyle& style, Level level, std::string_view me
   return {};
 }
 
+std::string printable(std::string_view line) {
+  const std::string scrubbed = scrub_secrets(line);
+  std::string_view rest = scrubbed;
+  std::string out;
+  while (!rest.empty()) {
+    const Decoded next = decode_utf8(rest);
+    if (next.size == 0) {
+      out.append(hex("\\x", static_cast<std::uint8_t>(rest[0]), 2));
+    } else if (is_unprintable(next.code)) {
+      out.append(escaped(next.code));
+    } else {
+      out.append(rest.substr(0, next.size));
+    }
+    rest.remove_prefix(std::max<std::size_t>(next.size, 1));
+  }
+  return out;
+}
+
 }  // namespace outboxx::log

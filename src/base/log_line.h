@@ -19,4 +19,7 @@ struct LineStyle {
 // `{"time":"...",`.
 [[nodiscard]] std::string render_line(const LineStyle& style, Level level, std::string_view message, Fields fields);
 
+// A line for a terminal outside of the log (errors of commands, reports): the same without a limit. Line ends are escaped too.
+[[nodiscard]] std::string printable(std::string_view line);
+
 }  // namespace outboxx::log

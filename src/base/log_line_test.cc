@@ -95,5 +95,11 @@ TEST(LogLine, NeverExceedsTheLimitNorCutsACharacter) {
   }
 }
 
+TEST(Printable, LeavesNothingThatATerminalActsOnAndNoSecret) {
+  EXPECT_EQ(printable("table \"a\nERROR b\x1b[31m\xff\" \xe2\x80\xae\u00e9"),
+            "table \"a\\nERROR b\\u001b[31m\\xff\" \\u202e\u00e9");
+  EXPECT_EQ(printable("could not use password=hunter2 here"), "could not use password=*** here");
+}
+
 }  // namespace
 }  // namespace outboxx::log

@@ -189,6 +189,31 @@ def test_f121_clients_that_never_finish_their_request_do_not_stop_health(postgre
     assert outboxx.stop() == 0
 
 
+def test_f108_few_file_descriptors_are_enough_and_http_clients_cannot_take_the_last(postgres, kafka, topic, make_outboxx, closing):
+    """A listener that cannot accept must not spin, and the stream has what it needs already."""
+    postgres.execute(TABLE)
+    outboxx = make_outboxx(postgres, kafka, [stream("public.items", topic)], wrapper=["prlimit", "--nofile=32"]).start()
+    for _ in range(40):
+        closing(socket.create_connection(("127.0.0.1", outboxx.port), timeout=5)).sendall(b"GET /healthz HTTP/1.1\r\n")
+    before = outboxx.cpu_seconds()
+
+    insert(postgres, 1, 100)
+    assert ids(consume(kafka.bootstrap(), topic, count=100)) == list(range(1, 101))
+    wait_until(lambda: outboxx.get("/healthz") == (200, "ok\n"), 20, "health, once the clients' time is over")
+    assert outboxx.cpu_seconds() - before < 1
+    assert outboxx.stop() == 0
+
+
+def test_f108_too_few_file_descriptors_are_an_error_that_says_so(postgres, kafka, topic, make_outboxx):
+    """Anything but a hang, or a crash without a word."""
+    postgres.execute(TABLE)
+    for limit in (8, 12):
+        outboxx = make_outboxx(postgres, kafka, [stream("public.items", topic)], wrapper=["prlimit", f"--nofile={limit}"]).start(ready=False)
+        assert outboxx.wait_exit() in (65, 69, 70, 71), (limit, outboxx.log)
+        assert "too many open files" in outboxx.log.lower(), (limit, outboxx.log)
+    assert postgres.slot("outboxx_slot") is None
+
+
 def check_drain_without_sleep(postgres, kafka, topic, make_outboxx, rows):
     postgres.execute(TABLE)
     arguments = [postgres, kafka, [stream("public.items", topic)]]
