@@ -112,6 +112,9 @@ class Preflight {
       return {};
     }
     checks.push_back(check_tls(TRY(read_conninfo(options_, ConnectionMode::kSql))));
+    if (const auto expiry = check_expiry(sql_)) {
+      checks.push_back(*expiry);
+    }
     const auto slot = TRY(read_slot(sql_, options_.slot_name, stop_));
     append(checks, check_capacity(server, slot));
     if (slot) {

@@ -1,14 +1,21 @@
 #include "postgres/tls_policy.h"
 
 #include <arpa/inet.h>
+#include <libpq-fe.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <string>
 
 namespace outboxx {
 namespace {
+
+constexpr int kExpiryWarningDays = 14;
 
 bool is_loopback_v4(const std::string& address) {
   in_addr parsed{};
@@ -72,6 +79,25 @@ Check check_tls(const Conninfo& conninfo) {
                         "Use sslmode=verify-full and sslrootcert=FILE in the connection string.");
   }
   return passed_check("tls", "sslmode=" + mode_of(conninfo));
+}
+
+std::optional<Check> check_expiry(const Connection& connection) {
+  auto* const ssl = static_cast<SSL*>(PQsslStruct(connection.raw(), "OpenSSL"));
+  if (ssl == nullptr) {
+    return std::nullopt;
+  }
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(SSL_get1_peer_certificate(ssl), &X509_free);
+  int days = 0;
+  int seconds = 0;
+  if (certificate == nullptr || ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get())) != 1) {
+    return std::nullopt;
+  }
+  const std::string message = "the server's certificate expires in " + std::to_string(days) + " days";
+  if (days >= kExpiryWarningDays) {
+    return passed_check("certificate", message);
+  }
+  return warned_check("certificate", message,
+                      "Renew it at the server before that day: \"outboxx run\" cannot connect afterwards.");
 }
 
 }  // namespace outboxx

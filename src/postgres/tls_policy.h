@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "postgres/connection.h"
 #include "postgres/conninfo.h"
 #include "postgres/options.h"
 #include "postgres/preflight.h"
@@ -24,5 +25,8 @@ namespace outboxx {
 
 // A warning if options.insecure let something through: for preflight, so that every start and every check says so.
 [[nodiscard]] Check check_tls(const Conninfo& conninfo);
+
+// A warning if the server's certificate expires soon: from that day on nobody who verifies it connects. Nothing without TLS.
+[[nodiscard]] std::optional<Check> check_expiry(const Connection& connection);
 
 }  // namespace outboxx

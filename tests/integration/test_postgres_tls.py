@@ -120,6 +120,17 @@ def test_f114_expired_server_certificate_ends_with_its_reason(postgres, make, lo
     check_refused(make(login(sslmode="verify-full")), 66, "certificate verify failed", "has expired")
 
 
+def test_f114_certificate_that_expires_soon_is_warned_of(postgres, make, login):
+    """Two weeks are enough to renew it; the day itself is too late."""
+    postgres.configure(ssl_cert_file=postgres.certificates.issue("soon", days=5))
+    postgres.restart()
+    outboxx = make(login(sslmode="verify-full")).start()
+    outboxx.wait_log("the server's certificate expires in 4 days")
+    check = outboxx.command("check")
+    assert check.returncode == 0 and "Renew it at the server" in check.stdout
+    assert outboxx.stop() == 0
+
+
 def test_revoked_server_certificate_is_refused(postgres, make, login):
     """A key that was stolen is not believed any more."""
     crl = postgres.certificates.revoke(postgres.certificates.certificate)
