@@ -160,12 +160,14 @@ class Postgres:
                 quoted = str(setting).replace("'", "''")
                 file.write(f"{name} = '{quoted}'\n")
 
-    def set_hba(self, lines):
-        """Replaces pg_hba.conf: these lines, then trust for everybody. Counts after reload()."""
-        trust = ["local all all trust", "host all all 127.0.0.1/32 trust",
-                 "local replication all trust", "host replication all 127.0.0.1/32 trust"]
+    def set_hba(self, lines, trust=True):
+        """Replaces pg_hba.conf: these lines, then trust for everybody (False: only the superuser on the socket). Counts after
+        reload().
+        """
+        rest = ["local all all trust", "host all all 127.0.0.1/32 trust",
+                "local replication all trust", "host replication all 127.0.0.1/32 trust"] if trust else ["local all postgres trust"]
         with open(os.path.join(self.data, "pg_hba.conf"), "w", encoding="utf-8") as file:
-            file.write("\n".join([*lines, *trust]) + "\n")
+            file.write("\n".join([*lines, *rest]) + "\n")
 
     def reload(self):
         self.execute("select pg_reload_conf()")
