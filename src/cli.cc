@@ -60,6 +60,10 @@ void add_log_options(CLI::App& app, CommandLine& line) {
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}).description(""));
 }
 
+void add_wait_option(CLI::App& app, CommandLine& line) {
+  app.add_flag("--wait", line.wait, "At the start, wait for servers that cannot be reached (default: give up)");
+}
+
 CLI::App& add_command(CLI::App& parent, const char* name, const char* description, const char* examples) {
   CLI::App& command = *parent.add_subcommand(name, description);
   command.footer(examples);
@@ -70,6 +74,7 @@ void add_commands(CLI::App& app, CommandLine& line) {
   CLI::App& run = add_command(app, "run", "Stream changes until stopped (the default)", kRunExamples);
   add_config_option(run, line);
   add_log_options(run, line);
+  add_wait_option(run, line);
 
   CLI::App& check = add_command(app, "check", "Check the configuration, PostgreSQL and Kafka; change nothing", kCheckExamples);
   add_config_option(check, line);
@@ -129,6 +134,7 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
   app.footer(kExamples);
   add_config_option(app, line);
   add_log_options(app, line);
+  add_wait_option(app, line);
   bool is_version = false;
   app.add_flag("--version", is_version, "Print the version");
   app.require_subcommand(0, 1);

@@ -16,6 +16,7 @@ struct CommandLine {
   std::string config_path;  // empty for kVersion and kHelp
   log::Level log_level = log::Level::kInfo;
   log::LogFormat log_format = log::LogFormat::kText;
+  bool wait = false;      // kRun: for servers that cannot be reached yet
   bool json = false;      // kCheck
   std::string confirm;    // kSlotDrop: the slot's name, typed again
   std::string help_text;  // kHelp: what to print

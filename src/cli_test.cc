@@ -55,6 +55,12 @@ TEST(Cli, LogOptionsAreThoseOfRun) {
   EXPECT_EQ(parsed({"-c", "f", "--log-level", "error"}).log_level, log::Level::kError);
 }
 
+TEST(Cli, WaitIsAnOptionOfRun) {
+  EXPECT_FALSE(parsed({"run", "-c", "f"}).wait);
+  EXPECT_TRUE(parsed({"run", "-c", "f", "--wait"}).wait);
+  EXPECT_TRUE(parsed({"-c", "f", "--wait"}).wait);
+}
+
 TEST(Cli, OtherSubcommands) {
   EXPECT_EQ(parsed({"check", "-c", "f"}).command, Command::kCheck);
   EXPECT_FALSE(parsed({"check", "-c", "f"}).json);

@@ -176,7 +176,7 @@ std::string slot_as_text(std::string_view name, const SlotState& slot) {
 
 }  // namespace
 
-Result<> run_pipeline(const Config& config) {
+Result<> run_pipeline(const Config& config, bool wait) {
   // First of all: threads that start later inherit the signal mask.
   const SignalFd signals = TRY(SignalFd::create());
   for (const std::string& warning : config.warnings) {
@@ -190,7 +190,7 @@ Result<> run_pipeline(const Config& config) {
                                  {.version = OUTBOXX_VERSION, .libpq = libpq_version(), .librdkafka = librdkafka_version()}));
   }
   log::info("starting", {{"version", OUTBOXX_VERSION}, {"libpq", libpq_version()}, {"librdkafka", librdkafka_version()}});
-  Result<> ended = supervise(config, signals, metrics);
+  Result<> ended = supervise(config, signals, metrics, wait ? UnreachableAtStart::kWait : UnreachableAtStart::kGiveUp);
   if (ended || ended.error().code == ErrorCode::kInterrupted) {
     log::info("stopped", {{"delivered", metrics.records_delivered.value()}});
   }

@@ -8,8 +8,8 @@
 
 namespace outboxx {
 
-// Streams until SIGTERM or SIGINT.
-[[nodiscard]] Result<> run_pipeline(const Config& config);
+// Streams until SIGTERM or SIGINT. wait: for servers that cannot be reached at the start, in place of giving up.
+[[nodiscard]] Result<> run_pipeline(const Config& config, bool wait);
 
 // Checks the configuration, PostgreSQL and the sink, and changes nothing; prints each check on standard output, as text or as
 // one JSON object. The error has the code of the first failed check; its message is a summary.

@@ -31,7 +31,7 @@ std::string with_line_end(const std::string& text) {
 Result<> run_command(const CommandLine& line) {
   switch (line.command) {
     case Command::kRun:
-      return run_pipeline(TRY(load_config(line.config_path)));
+      return run_pipeline(TRY(load_config(line.config_path)), line.wait);
     case Command::kCheck:
       return run_check(line.config_path, line.json);
     case Command::kSlotShow:

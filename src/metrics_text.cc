@@ -129,6 +129,16 @@ void add_delivery(Families& out, const Metrics& metrics) {
                 metrics.commit_to_ack);
 }
 
+void add_reconnects(Families& out, const Metrics& metrics) {
+  MetricFamily& family = add_family(out, MetricType::Counter, "outboxx_reconnects_total",
+                                    "Sessions that ended with a failure that may pass, and were begun again");
+  for (std::size_t cause = 0; cause < kReconnectLabels.size(); ++cause) {
+    ClientMetric& sample = family.metric.emplace_back();
+    sample.label = {{"side", kReconnectLabels[cause].side}, {"reason", kReconnectLabels[cause].reason}};
+    sample.counter.value = static_cast<double>(metrics.reconnects[cause].value());
+  }
+}
+
 void add_state(Families& out, const Metrics& metrics, const ScrapeMoment& moment) {
   add_gauge(out, "outboxx_streaming", "1 while the replication stream runs", metrics.streaming);
   add_gauge(out, "outboxx_sink_reachable", "1 while the sink answers", metrics.sink_reachable);
@@ -165,6 +175,7 @@ std::string metrics_text(const Metrics& metrics, const BuildInfo& build, const S
             replication_lag_seconds(metrics, moment.wall_now));
   add_positions(families, metrics);
   add_delivery(families, metrics);
+  add_reconnects(families, metrics);
   add_state(families, metrics, moment);
   add_process(families, moment.process);
   return prometheus::TextSerializer().Serialize(families);

@@ -70,6 +70,9 @@ void fill(Metrics& metrics) {
   metrics.records_delivered.add(31);
   metrics.produce_errors.add(32);
   metrics.delivery_restarts.add(33);
+  for (std::size_t cause = 0; cause < metrics.reconnects.size(); ++cause) {
+    metrics.reconnects[cause].add(101 + cause);
+  }
   metrics.units_pending.set(34);
   metrics.oldest_unit_age_us.set(35'500'000);
   metrics.in_flight_bytes.set(36);

@@ -48,10 +48,10 @@ Result<> Pipeline::run() {
 
 Result<Pipeline::Ready> Pipeline::wait(TimePoint now) {
   const Session::Wait session_wait = session_.prepare_wait(now);
-  postgres_hung_up_ = postgres_hung_up_ && !session_wait.reading;
-
+  // While nothing is read, poll(2) tells the end of the connection only if it is asked.
+  const int postgres_events = session_wait.postgres.events | (session_wait.reading ? 0 : POLLRDHUP);
   std::array<pollfd, 4> fds{{
-      {postgres_hung_up_ ? -1 : session_wait.postgres.fd, session_wait.postgres.events, 0},
+      {session_wait.postgres.fd, static_cast<short>(postgres_events), 0},
       sink_.poll_fd(),
       {signals_.stop().fd, POLLIN, 0},
       {monitor_ != nullptr ? monitor_->fd() : -1, POLLIN, 0},
@@ -65,11 +65,14 @@ Result<Pipeline::Ready> Pipeline::wait(TimePoint now) {
   if (::poll(fds.data(), fds.size(), static_cast<int>(timeout.count())) < 0 && errno != EINTR) {
     return fail(ErrorCode::kInternal, std::string("could not wait for events: ") + std::strerror(errno));
   }
-  const Ready ready{.session = {.postgres = fds[0].revents != 0, .sink = fds[1].revents != 0},
-                    .signal = fds[2].revents != 0,
-                    .monitor = fds[3].revents != 0};
-  const bool hung_up = !session_wait.reading && (fds[0].revents & (POLLHUP | POLLERR)) != 0;
-  postgres_hung_up_ = postgres_hung_up_ || hung_up;
+  if (!session_wait.reading && (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0) {
+    // Now, not when reading goes on: what is queued must not land after what a successor sends.
+    return fail(ErrorCode::kPostgresUnreachable, "lost the connection to PostgreSQL: it was closed while reading was paused");
+  }
+  const Ready ready{
+      .session = {.postgres = fds[0].revents != 0, .heard = (fds[0].revents & POLLIN) != 0, .sink = fds[1].revents != 0},
+      .signal = fds[2].revents != 0,
+      .monitor = fds[3].revents != 0};
   if (ready.session.postgres) {
     metrics_.wake_ups.add();
   }

@@ -40,6 +40,10 @@ class Pipeline {
   // Until the operator stops it (a value) or something fails. A second signal ends the process at once.
   [[nodiscard]] Result<> run();
 
+  // After run(): the operator had asked for the stop before it ended, whatever it ended with.
+  [[nodiscard]] bool stopping() const { return session_.stopping(); }
+  [[nodiscard]] bool peer_was_silent() const { return session_.peer_was_silent(); }
+
  private:
   struct Ready {
     Session::Ready session;
@@ -57,7 +61,6 @@ class Pipeline {
   const SignalFd& signals_;
   Metrics& metrics_;
   PipelineOptions options_;
-  bool postgres_hung_up_ = false;  // seen while not reading: poll(2) would report it again at once
 };
 
 }  // namespace outboxx

@@ -19,9 +19,8 @@ using std::chrono::milliseconds;
 constexpr int kMessagesPerTurn = 1024;
 // After the stop's deadline: how long the server may take to answer CopyDone.
 constexpr milliseconds kCopyDoneTimeout{1000};
-// Silent although it was asked for a reply, for this many status intervals: the peer is gone.
-constexpr int kSilentIntervals = 3;
-constexpr milliseconds kSilentAtLeast{30'000};
+// A peer that says nothing is asked for a reply this often.
+constexpr milliseconds kProbeInterval{5'000};
 
 }  // namespace
 
@@ -34,7 +33,10 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       status_timer_(options.status_interval, start.wal_sender_timeout, start.confirmed_flush, now),
       shutdown_watch_(options.shutdown_grace),
       dispatcher_(parts.streams, start.format, parts.sink, tracker_, parts.metrics),
-      last_received_(now),
+      wal_sender_timeout_(start.wal_sender_timeout),
+      silence_limit_(start.silence_limit),
+      turned_at_(now),
+      last_heard_(now),
       read_at_latest_(now) {}
 
 Result<> Session::begin(TimePoint now) {
@@ -54,8 +56,10 @@ Session::Wait Session::prepare_wait(TimePoint now) {
 }
 
 Result<> Session::turn(Ready ready, TimePoint now) {
-  if (!reading()) {
-    last_received_ = now;  // a reader that does not listen cannot say that the peer is silent
+  TRY(check_freeze(now));
+  turned_at_ = now;
+  if (!reading() || ready.heard) {
+    last_heard_ = now;  // a reader that does not listen cannot say that the peer is silent
   }
   if (ready.sink) {
     TRY(take_deliveries(now));
@@ -95,7 +99,10 @@ bool Session::reading() const {
 TimePoint Session::next_deadline() const {
   TimePoint deadline = TimePoint::max();
   if (state_ != State::kEndingCopy) {
-    deadline = status_timer_.next();
+    deadline = std::min(status_timer_.next(), next_probe());
+  }
+  if (reading()) {
+    deadline = std::min(deadline, last_heard_ + silence_limit_);
   }
   if (state_ != State::kStreaming) {
     deadline = std::min(deadline, stop_deadline_);
@@ -140,7 +147,7 @@ Result<> Session::drain(TimePoint now) {
       break;
     }
     metrics_.messages_received.add();
-    last_received_ = now;
+    last_heard_ = now;
     heard_since_status_ = true;
     TRY(take(message, now));
     if (state_ == State::kFinishingTransaction && !tracker_.in_transaction()) {
@@ -206,34 +213,54 @@ Result<> Session::continue_stop(TimePoint now) {
 
 Result<> Session::send_status_if_due(TimePoint now) {
   const bool sending = state_ != State::kEndingCopy && state_ != State::kEnded;  // no status may follow CopyDone
-  return sending && status_timer_.due(now) ? send_status(now) : Result<>{};
+  return sending && (status_timer_.due(now) || now >= next_probe()) ? send_status(now) : Result<>{};
 }
 
 // Write, flush and apply are all F: the server's keepalives then tell how far behind F it is (docs/delivery.md).
 Result<> Session::send_status(TimePoint now) {
   const Lsn flushed = tracker_.flushed();
   status_timer_.flushed(flushed, now);
-  const StandbyStatus status{.write = flushed, .flush = flushed, .apply = flushed, .request_reply = !heard_since_status_};
+  const StandbyStatus status{.write = flushed,
+                             .flush = flushed,
+                             .apply = flushed,
+                             .request_reply = !heard_since_status_ || now >= last_heard_ + kProbeInterval};
   TRY(stream_.send_status(status));
   status_timer_.sent(now);
   heard_since_status_ = false;
   return {};
 }
 
-Result<> Session::check_peer(TimePoint now) const {
+TimePoint Session::next_probe() const {
+  // While reading is paused nothing can be heard, but a status update to a closed socket brings the reset that tells so: the
+  // end of the stream itself may wait behind what was not read.
+  return std::max(reading() ? last_heard_ : TimePoint(), status_timer_.last_sent()) + kProbeInterval;
+}
+
+// Stopped by a signal or with its whole machine for so long, the process has lost its session whatever the socket says: the
+// server counts from our last status update, and another instance may stream by now.
+Result<> Session::check_freeze(TimePoint now) const {
+  if (wal_sender_timeout_.count() == 0 || now - turned_at_ <= wal_sender_timeout_) {
+    return {};
+  }
+  return fail(ErrorCode::kPostgresUnreachable, "the process did not run for " +
+                                                   std::to_string(duration_cast<milliseconds>(now - turned_at_).count()) +
+                                                   " ms, longer than wal_sender_timeout");
+}
+
+Result<> Session::check_peer(TimePoint now) {
   if (shutdown_watch_.expired(now) && !tracker_.all_delivered()) {
     return fail(ErrorCode::kPostgresUnreachable,
                 "PostgreSQL is shutting down and waits for changes that could not be delivered in " +
                     std::to_string(options_.shutdown_grace.count()) + " ms",
                 "The connection was closed so that the server can stop. Nothing is lost: what was not delivered comes again "
-                "after the next start.");
+                "when it is back.");
   }
-  const auto longest_silence = std::max<milliseconds>(kSilentAtLeast, status_timer_.interval() * kSilentIntervals);
-  if (reading() && now - last_received_ > longest_silence) {
+  if (reading() && now - last_heard_ >= silence_limit_) {
+    peer_was_silent_ = true;
     return fail(
         ErrorCode::kPostgresUnreachable,
-        "PostgreSQL has not answered for " + std::to_string(duration_cast<milliseconds>(now - last_received_).count()) + " ms",
-        "The server or the network between is frozen. Nothing is lost: start again when it answers.");
+        "PostgreSQL has not answered for " + std::to_string(duration_cast<milliseconds>(now - last_heard_).count()) + " ms",
+        "The server or the network between is frozen.");
   }
   return {};
 }

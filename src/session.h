@@ -31,6 +31,8 @@ struct SessionStart {
   Lsn confirmed_flush;                           // of the slot
   std::chrono::milliseconds wal_sender_timeout;  // 0: none
   FormatOptions format;
+  // A peer that says nothing for so long, while we read and ask, is gone.
+  std::chrono::milliseconds silence_limit{20'000};
 };
 
 // One thread. After an error it is of no more use: what was not confirmed comes again in the next session.
@@ -54,6 +56,7 @@ class Session {
   // What the wait brought.
   struct Ready {
     bool postgres = false;
+    bool heard = false;  // PostgreSQL has sent something, if only a part of a message
     bool sink = false;
   };
 
@@ -72,6 +75,8 @@ class Session {
   [[nodiscard]] bool stopping() const { return state_ != State::kStreaming; }
   // A stop is complete.
   [[nodiscard]] bool ended() const { return state_ == State::kEnded; }
+  // After an error: it was that nothing came for silence_limit.
+  [[nodiscard]] bool peer_was_silent() const { return peer_was_silent_; }
 
  private:
   // kStreaming: the normal state. The others are steps of a stop: read on to the end of the transaction at hand, so that none
@@ -87,7 +92,9 @@ class Session {
   [[nodiscard]] Result<> continue_stop(TimePoint now);
   [[nodiscard]] Result<> send_status_if_due(TimePoint now);
   [[nodiscard]] Result<> send_status(TimePoint now);
-  [[nodiscard]] Result<> check_peer(TimePoint now) const;
+  [[nodiscard]] TimePoint next_probe() const;
+  [[nodiscard]] Result<> check_freeze(TimePoint now) const;
+  [[nodiscard]] Result<> check_peer(TimePoint now);
   void publish_metrics(TimePoint now);
 
   ReplicationStream& stream_;
@@ -102,9 +109,13 @@ class Session {
   State state_ = State::kStreaming;
   TimePoint stop_deadline_;
   bool more_buffered_ = true;  // drain() left messages behind: do not wait before the next turn
-  TimePoint last_received_;
+  std::chrono::milliseconds wal_sender_timeout_;
+  std::chrono::milliseconds silence_limit_;
+  TimePoint turned_at_;
+  TimePoint last_heard_;
   TimePoint read_at_latest_;  // bytes may be there that poll(2) does not announce
   bool heard_since_status_ = false;
+  bool peer_was_silent_ = false;
 };
 
 }  // namespace outboxx

@@ -32,6 +32,7 @@ class StatusTimer {
   // When the next status update is due if nothing happens before.
   [[nodiscard]] TimePoint next() const;
   [[nodiscard]] std::chrono::milliseconds interval() const { return interval_; }
+  [[nodiscard]] TimePoint last_sent() const { return last_sent_; }
 
  private:
   std::chrono::milliseconds interval_;

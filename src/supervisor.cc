@@ -1,7 +1,9 @@
 #include "supervisor.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +21,7 @@
 #include "postgres/publication.h"
 #include "postgres/slot.h"
 #include "postgres/slot_monitor.h"
+#include "retry_policy.h"
 #include "sink/sink.h"
 
 namespace outboxx {
@@ -29,12 +32,26 @@ using std::chrono::seconds;
 
 constexpr seconds kSinkOpenTimeout{10};
 constexpr seconds kQueryTimeout{10};
-// A session that lasted this long was a success: the next failure is tried again without a long wait.
-constexpr seconds kSessionSettled{60};
+// A session that lasted this long was a success, also if there was nothing to deliver.
+constexpr seconds kSessionSettled{10};
+constexpr milliseconds kSilenceLimit{20'000};
+constexpr milliseconds kLongestSilenceLimit{640'000};
+// A failure that repeats is a warning this often, and a debug line else.
+constexpr seconds kRepeatedWarning{30};
+
+// What sessions leave to the next one.
+struct History {
+  Phase phase = Phase::kFirstStart;  // of the last session's end
+  bool has_streamed = false;
+  bool made_progress = false;        // the last session
+  std::optional<SessionId> session;  // the last one that streamed
+  milliseconds silence_limit = kSilenceLimit;
+};
 
 struct OpenStream {
   std::unique_ptr<ReplicationStream> stream;
   SessionStart start;
+  SessionId session;
 };
 
 // wal_sender_timeout of the walsender's own session: role and database may override the server's.
@@ -47,44 +64,38 @@ Result<milliseconds> read_wal_sender_timeout(Connection& replication, StopSignal
   return milliseconds(count);
 }
 
-// Opens the slot's stream; waits while another client has it.
-Result<OpenStream> open_stream(const Config& config, Connection& sql, StopSignal stop) {
+Result<OpenStream> open_stream(const Config& config, Connection& sql, const History& history, StopSignal stop) {
   const PostgresOptions& options = config.postgres;
-  while (true) {
-    Connection replication = TRY(Connection::open(options, ConnectionMode::kReplication, stop));
-    const EnsuredSlot slot = TRY(ensure_slot(replication, sql, options, stop));
-    const milliseconds wal_sender_timeout = TRY(read_wal_sender_timeout(replication, stop));
-    const bool sql_ascii = replication.is_sql_ascii();
-    auto stream = LibpqStream::start(std::move(replication),
-                                     {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop);
-    if (stream) {
-      return OpenStream{.stream = *std::move(stream),
-                        .start = {.confirmed_flush = slot.state.confirmed_flush_lsn,
-                                  .wal_sender_timeout = wal_sender_timeout,
-                                  .format = {.replace_invalid_utf8 = sql_ascii}}};
-    }
-    if (stream.error().sqlstate != "55006") {  // object_in_use: the slot is active
-      return std::unexpected(std::move(stream).error());
-    }
-    TRY(wait_until_inactive(sql, options.slot_name, std::nullopt, stop));
-  }
+  Connection replication = TRY(Connection::open(options, ConnectionMode::kReplication, stop));
+  const MissingSlot if_missing = history.has_streamed ? MissingSlot::kRefuse : MissingSlot::kCreate;
+  const EnsuredSlot slot = TRY(ensure_slot(replication, sql, options, if_missing, stop));
+  const milliseconds wal_sender_timeout = TRY(read_wal_sender_timeout(replication, stop));
+  SessionId session = TRY(read_session_id(replication, stop));
+  const bool sql_ascii = replication.is_sql_ascii();
+  auto stream = TRY(LibpqStream::start(std::move(replication),
+                                       {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop));
+  return OpenStream{.stream = std::move(stream),
+                    .start = {.confirmed_flush = slot.state.confirmed_flush_lsn,
+                              .wal_sender_timeout = wal_sender_timeout,
+                              .format = {.replace_invalid_utf8 = sql_ascii},
+                              .silence_limit = history.silence_limit},
+                    .session = std::move(session)};
 }
 
-// streamed is set once the stream runs: from then on a failed delivery is a reason to try again, not to give up.
-Result<> run_session(const Config& config, const SignalFd& signals, Metrics& metrics, bool& streamed) {
-  const StopSignal stop = signals.stop();
-  const std::unique_ptr<Sink> sink = TRY(make_sink(config, metrics));  // first: a wrong option needs no server to be seen
-  Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, stop));
-  TRY(require(check_postgres(sql, config.postgres, config.streams, stop)));
-  // The sink before the slot: a slot that nobody reads fills the primary's disk.
-  TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
-  TRY(ensure_publication(sql, config.postgres, config.streams, stop));
-  OpenStream open = TRY(open_stream(config, sql, stop));
-  open.start.format.invalid_utf8 = &metrics.invalid_utf8;
+// Another session has the slot: one of ours that the server still keeps, or another instance's.
+Result<> wait_for_slot(Connection& sql, const std::string& slot_name, const History& history, StopSignal stop) {
+  if (history.session) {
+    TRY(end_left_session(sql, slot_name, *history.session, stop));
+  }
+  return wait_until_inactive(sql, slot_name, std::nullopt, stop);
+}
 
+Result<> stream_until_end(const Config& config, const SignalFd& signals, Metrics& metrics, History& history, OpenStream open,
+                          Connection sql, Sink& sink) {
+  open.start.format.invalid_utf8 = &metrics.invalid_utf8;
   SlotMonitor monitor(std::move(sql), config.postgres.slot_name, metrics, Clock::now());
   Pipeline pipeline({.stream = *open.stream,
-                     .sink = *sink,
+                     .sink = sink,
                      .monitor = &monitor,
                      .signals = signals,
                      .metrics = metrics,
@@ -93,36 +104,102 @@ Result<> run_session(const Config& config, const SignalFd& signals, Metrics& met
   log::info("streaming", {{"slot", config.postgres.slot_name},
                           {"publication", config.postgres.publication_name},
                           {"confirmed_flush_lsn", open.start.confirmed_flush}});
-  streamed = true;
-  const auto since_boot = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch());
-  metrics.loop_progress_us.set(since_boot.count());  // the loop's first turn may be a long wait
+  history.phase = Phase::kStreaming;
+  history.has_streamed = true;
+  history.session = open.session;
+  const TimePoint began = Clock::now();
+  // The loop's first turn may be a long wait.
+  metrics.loop_progress_us.set(std::chrono::duration_cast<std::chrono::microseconds>(began.time_since_epoch()).count());
   metrics.streaming.set(1);
   Result<> ended = pipeline.run();
-  metrics.streaming.set(0);
   if (!ended) {
-    sink->abandon();  // its records come again; none of them may land after a successor's
+    sink.abandon();  // before all else: its records come again, and none of them may land after a successor's
+  }
+  metrics.streaming.set(0);
+  metrics.caught_up.set(0);
+  history.made_progress = metrics.flushed_lsn.value() > static_cast<std::int64_t>(open.start.confirmed_flush.value) ||
+                          Clock::now() - began >= kSessionSettled;
+  // A healthy server that decodes a large transaction of unpublished tables may say nothing for half of wal_sender_timeout. It
+  // begins anew with each session, so a limit that ended one would end them all.
+  history.silence_limit =
+      pipeline.peer_was_silent() ? std::min(history.silence_limit * 2, kLongestSilenceLimit) : kSilenceLimit;
+  if (!ended && pipeline.stopping() && retry_after(ended.error(), history.phase, true)) {
+    log::warn("the session ended during the stop; what was not confirmed will be sent again after the next start",
+              {{"reason", ended.error().message}});
+    return {};
   }
   return ended;
 }
 
+Result<> run_session(const Config& config, const SignalFd& signals, Metrics& metrics, History& history) {
+  const StopSignal stop = signals.stop();
+  const bool is_first = history.phase == Phase::kFirstStart;
+  history.phase = is_first ? Phase::kFirstStart : Phase::kConnecting;
+  history.made_progress = false;
+  const std::unique_ptr<Sink> sink = TRY(make_sink(config, metrics));  // first: a wrong option needs no server to be seen
+  Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, stop));
+  TRY(require(check_postgres(sql, config.postgres, config.streams, stop), is_first ? log::Level::kWarn : log::Level::kDebug));
+  // The sink before the slot: a slot that nobody reads fills the primary's disk.
+  TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
+  history.phase = Phase::kConnecting;
+  TRY(ensure_publication(sql, config.postgres, config.streams, stop));
+  Result<OpenStream> open = open_stream(config, sql, history, stop);
+  if (!open && open.error().sqlstate == "55006") {  // object_in_use: the slot
+    sink->abandon();                                // nobody would take its events, for days perhaps
+    TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
+    history.made_progress = true;
+  }
+  return stream_until_end(config, signals, metrics, history, TRY(std::move(open)), std::move(sql), *sink);
+}
+
+// Says what failed and when the next attempt follows; what repeats only now and then.
+class RetryReport {
+ public:
+  void write(const Error& error, const Retry& retry, milliseconds wait) {
+    ++attempts_;
+    const TimePoint now = Clock::now();
+    const bool is_repeated = error.message == reason_ && now - warned_at_ < kRepeatedWarning;
+    const bool is_known = retry.cause == ReconnectCause::kPostgresSlotInUse;  // the wait for it had lines of its own
+    const std::string hint = error.hint.empty() ? "" : " (" + error.hint + ")";
+    const ReconnectLabels labels = kReconnectLabels[std::to_underlying(retry.cause)];
+    log::write(is_repeated || is_known ? log::Level::kDebug : log::Level::kWarn, "reconnecting: " + error.message + hint,
+               {{"side", labels.side}, {"cause", labels.reason}, {"attempt", attempts_}, {"wait_ms", wait.count()}});
+    if (!is_repeated) {
+      reason_ = error.message;
+      warned_at_ = now;
+    }
+  }
+  void reset() { attempts_ = 0; }
+
+ private:
+  std::string reason_;
+  TimePoint warned_at_;
+  int attempts_ = 0;  // since the last session that made progress
+};
+
 }  // namespace
 
-Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics) {
-  Backoff backoff(seconds(1), seconds(30));
-  bool streamed = false;
+Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, UnreachableAtStart at_start) {
+  Backoff backoff(kFirstRetryWait, kLongestRetryWait);
+  RetryReport report;
+  History history;
   while (true) {
-    const TimePoint began = Clock::now();
-    Result<> ended = run_session(config, signals, metrics, streamed);
-    if (ended || ended.error().code != ErrorCode::kKafkaUnreachable || !streamed) {
+    Result<> ended = run_session(config, signals, metrics, history);
+    if (ended) {
       return ended;
     }
-    if (Clock::now() - began > kSessionSettled) {
-      backoff.reset();
+    const auto retry = retry_after(ended.error(), history.phase, at_start == UnreachableAtStart::kWait);
+    if (!retry) {
+      return ended;
     }
-    const milliseconds wait = backoff.next();
-    metrics.delivery_restarts.add();
-    log::warn("delivery failed, starting again from the last confirmed position",
-              {{"reason", ended.error().message}, {"wait_ms", wait.count()}});
+    if (history.made_progress) {
+      backoff.reset();
+      report.reset();
+    }
+    const milliseconds wait = backoff.next(retry->longest_wait);
+    metrics.reconnects[std::to_underlying(retry->cause)].add();
+    metrics.delivery_restarts.add(retry->cause == ReconnectCause::kKafkaDelivery ? 1 : 0);
+    report.write(ended.error(), *retry, wait);
     TRY(wait_for(-1, 0, Clock::now() + wait, signals.stop()));
   }
 }

@@ -1,6 +1,8 @@
 // Supervisor: sessions of streaming, one after the other, until the operator stops or trying again cannot help.
 #pragma once
 
+#include <cstdint>
+
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/signal_fd.h"
@@ -8,10 +10,17 @@
 
 namespace outboxx {
 
+// What to do if a server cannot be reached before both were seen once.
+enum class UnreachableAtStart : std::uint8_t {
+  kGiveUp,  // so that a wrong configuration is noticed at once
+  kWait,
+};
+
 // Connects, checks both servers, creates what is missing (publication, then slot) and streams. A value: stopped by signal.
 //
-// A failed delivery that a new producer may mend starts a new session from the last confirmed position, with a growing wait
-// between; everything else ends it: a lost PostgreSQL connection too, for reconnecting belongs to the service manager.
-[[nodiscard]] Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics);
+// What passes by itself (retry_policy.h) starts a new session from the last confirmed position with a new producer, after a
+// wait that grows while no session makes progress; what does not ends it. A slot that vanishes after it was streamed from is
+// not created again.
+[[nodiscard]] Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, UnreachableAtStart at_start);
 
 }  // namespace outboxx

@@ -39,6 +39,7 @@ add_executable(unit_tests
   src/postgres/table_checks_test.cc
   src/postgres/tls_policy_test.cc
   src/process_usage_test.cc
+  src/retry_policy_test.cc
   src/router_test.cc
   src/shutdown_watch_test.cc
   src/sink/kafka_config_test.cc

@@ -13,11 +13,13 @@ class Backoff {
       : first_(first), longest_(longest), next_(first) {}
 
   // The wait before the next attempt: up to a quarter less than twice the one before, at most the longest.
-  std::chrono::milliseconds next() {
-    std::uniform_int_distribution<std::chrono::milliseconds::rep> jitter(0, next_.count() / 4);
-    const auto wait = next_ - std::chrono::milliseconds(jitter(random_));
+  std::chrono::milliseconds next() { return next(longest_); }
+  // The same, but at most this once: the growth goes on.
+  std::chrono::milliseconds next(std::chrono::milliseconds at_most) {
+    const auto wait = std::min(next_, at_most);
+    std::uniform_int_distribution<std::chrono::milliseconds::rep> jitter(0, wait.count() / 4);
     next_ = std::min(next_ * 2, longest_);
-    return wait;
+    return wait - std::chrono::milliseconds(jitter(random_));
   }
   // After a success.
   void reset() { next_ = first_; }

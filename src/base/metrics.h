@@ -58,6 +58,33 @@ class LatencyHistogram {
   Counter sum_us_;
 };
 
+// Why a session ended and a new one was begun.
+enum class ReconnectCause : std::uint8_t {
+  kPostgresUnreachable,  // could not connect, or no answer
+  kPostgresLost,         // the connection was lost while it streamed
+  kPostgresRestart,      // the server is shutting down or starting, or ended our session
+  kPostgresResources,    // no free connection, disk full, out of memory
+  kPostgresSlotInUse,    // another session streams from the slot
+  kPostgresError,        // another error of the server that may pass
+  kKafkaUnreachable,     // no broker answers a new producer
+  kKafkaDelivery,        // a delivery failed, or the producer did
+};
+
+struct ReconnectLabels {
+  const char* side;
+  const char* reason;
+};
+
+// By cause.
+inline constexpr std::array<ReconnectLabels, 8> kReconnectLabels = {{{"postgres", "unreachable"},
+                                                                     {"postgres", "lost"},
+                                                                     {"postgres", "restart"},
+                                                                     {"postgres", "resources"},
+                                                                     {"postgres", "slot_in_use"},
+                                                                     {"postgres", "error"},
+                                                                     {"kafka", "unreachable"},
+                                                                     {"kafka", "delivery"}}};
+
 // One per configured stream; records accepted by the sink, by operation.
 struct StreamMetrics {
   std::string name;
@@ -98,6 +125,9 @@ struct Metrics {
   Gauge last_commit_us;      // wall clock of the last commit received, 0: none yet
   Gauge caught_up;           // 1: nothing received is unconfirmed and the server has nothing more for us
   LatencyHistogram commit_to_ack;
+
+  // Sessions begun again, by ReconnectCause.
+  std::array<Counter, kReconnectLabels.size()> reconnects;
 
   // State, for /healthz and /readyz.
   Gauge loop_progress_us;  // monotonic clock at the last turn of the loop

@@ -162,11 +162,11 @@ void add_session_parameters(Parameters& parameters, const PostgresOptions& optio
   if (mode == ConnectionMode::kReplication) {
     parameters["replication"] = "database";
   }
-  // A peer that vanished is noticed within a minute. emplace: the user's own win.
-  parameters.emplace("keepalives_idle", "30");
-  parameters.emplace("keepalives_interval", "10");
+  // A peer that vanished is noticed within half a minute. emplace: the user's own win.
+  parameters.emplace("keepalives_idle", "10");
+  parameters.emplace("keepalives_interval", "5");
   parameters.emplace("keepalives_count", "3");
-  parameters.emplace("tcp_user_timeout", "30000");
+  parameters.emplace("tcp_user_timeout", "20000");
 
   // Settings of the start-up packet win over those of the role and the database; of two with one name the last wins.
   std::string& settings = parameters["options"];

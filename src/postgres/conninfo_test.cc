@@ -101,7 +101,7 @@ TEST_F(ConninfoTest, OverridesEncodingAndGssAndKeepsTheUsersTimeouts) {
   EXPECT_FALSE(conninfo.parameters.contains("connect_timeout"));
   EXPECT_EQ(conninfo.parameters.at("tcp_user_timeout"), "5");
   EXPECT_EQ(conninfo.parameters.at("application_name"), "x");
-  EXPECT_EQ(read("host=a").parameters.at("tcp_user_timeout"), "30000");
+  EXPECT_EQ(read("host=a").parameters.at("tcp_user_timeout"), "20000");
   EXPECT_EQ(read("host=a").parameters.at("fallback_application_name"), "outboxx");
 }
 

@@ -1,7 +1,7 @@
 // LibpqStream: the replication protocol over libpq, in the state COPY BOTH.
 //
 // For the loop above: it never sleeps; poll(2) reports POLLHUP and POLLERR although nothing was asked for, so a loop that does
-// not read must stop polling the descriptor (-1) once it has seen one, until it reads again and gets the error by receive().
+// not read must end the session once it has seen one, or it spins.
 #pragma once
 
 #include <array>

@@ -167,14 +167,14 @@ std::vector<Check> check_postgres(Connection& sql, const PostgresOptions& option
   return checks;
 }
 
-Result<> require(std::span<const Check> checks) {
+Result<> require(std::span<const Check> checks, log::Level warnings) {
   std::vector<const Check*> failures;
   for (const Check& check : checks) {
     switch (check.status) {
       case Check::Status::kPassed:
         break;
       case Check::Status::kWarned:
-        log::warn(check.message, {{"check", check.name}, {"hint", check.hint}});
+        log::write(warnings, check.message, {{"check", check.name}, {"hint", check.hint}});
         break;
       case Check::Status::kFailed:
         failures.push_back(&check);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/wait.h"
 #include "model/stream.h"
 #include "postgres/connection.h"
@@ -38,7 +39,7 @@ struct Check {
 [[nodiscard]] std::vector<Check> check_postgres(Connection& sql, const PostgresOptions& options,
                                                 std::span<const StreamConfig> streams, StopSignal stop);
 
-// One error for all failed checks, with the code of the first; logs the warnings.
-[[nodiscard]] Result<> require(std::span<const Check> checks);
+// One error for all failed checks, with the code of the first; logs the warnings, at the level given.
+[[nodiscard]] Result<> require(std::span<const Check> checks, log::Level warnings = log::Level::kWarn);
 
 }  // namespace outboxx

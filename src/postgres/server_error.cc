@@ -48,12 +48,13 @@ VerboseText take_sqlstate(std::string_view text) {
 // The server answered, and then libpq gave up without a SQLSTATE. These may work next time; all others are TLS or
 // authentication settings of ours. libpq's texts are English as long as nobody calls setlocale(3).
 bool may_pass(std::string_view text) {
-  static constexpr std::array<std::string_view, 8> kTexts = {
+  static constexpr std::array<std::string_view, 9> kTexts = {
       "server closed the connection unexpectedly",
       "could not receive",
       "could not send",
       "Connection reset",
       "SSL SYSCALL error",
+      "unexpected eof while reading",  // OpenSSL 3, of a peer that went away
       "SSL connection has been closed unexpectedly",
       "hot standby mode",  // target_session_attrs: a failover changes it
       "session is",        // "session is read-only", "session is not read-only"

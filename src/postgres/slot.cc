@@ -30,8 +30,10 @@ constexpr std::string_view kDuplicateObject = "42710";
 constexpr std::string_view kObjectInUse = "55006";
 constexpr auto kReportInterval = std::chrono::seconds(5);
 constexpr auto kCancelTimeout = std::chrono::seconds(2);
-constexpr auto kFirstBackoff = std::chrono::seconds(1);
-constexpr auto kLongestBackoff = std::chrono::seconds(30);
+constexpr auto kFirstLook = std::chrono::milliseconds(200);
+constexpr auto kLongestLook = std::chrono::seconds(2);
+constexpr auto kFirstHolderReport = std::chrono::seconds(1);
+constexpr auto kLongestHolderReport = std::chrono::minutes(10);
 
 // Who holds a transaction id, oldest first, prepared transactions (without a pid) included. pg_locks, because every role may
 // read it whole; the names from pg_stat_activity are null for other users' sessions unless we have pg_read_all_stats.
@@ -143,6 +145,16 @@ Result<> fail_lost(const SlotState& slot, std::string_view name) {
                           drop_statement(name)));
 }
 
+std::unexpected<Error> fail_missing(std::string_view name) {
+  return fail(
+      ErrorCode::kSlot,
+      fmt::format("replication slot \"{}\" does not exist any more: what was written since it vanished cannot be streamed",
+                  name),
+      "It was dropped, or this server took over from the one that had it. Make sure that this is the right server. To "
+      "go on with a gap, start outboxx again: it creates a new slot, which begins at the present. Then fill the gap "
+      "from the tables.");
+}
+
 Result<> fail_active(std::string_view name, const std::optional<SlotHolder>& holder) {
   return fail(ErrorCode::kSlot,
               fmt::format("cannot drop replication slot \"{}\": it is active for {}", name,
@@ -222,7 +234,8 @@ Result<> check_slot(const SlotState& slot, std::string_view name) {
   return {};
 }
 
-Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options, StopSignal stop) {
+Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options,
+                                MissingSlot if_missing, StopSignal stop) {
   const std::string& name = options.slot_name;
   bool created = false;
   while (true) {
@@ -239,6 +252,9 @@ Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const 
     if (slot) {  // by another instance, or by a session that a killed instance left behind
       TRY(wait_until_inactive(sql, name, std::nullopt, stop));
       continue;
+    }
+    if (if_missing == MissingSlot::kRefuse) {
+      return fail_missing(name);
     }
     auto result = create_slot(replication, sql, name, stop);
     if (!result && result.error().sqlstate != kDuplicateObject) {
@@ -299,19 +315,47 @@ std::string describe(const SlotHolder& holder) {
 }
 
 Result<> wait_until_inactive(Connection& sql, const std::string& name, std::optional<TimePoint> deadline, StopSignal stop) {
-  Backoff backoff(kFirstBackoff, kLongestBackoff);
+  Backoff looks(kFirstLook, kLongestLook);
+  Backoff reports(kFirstHolderReport, kLongestHolderReport);
+  TimePoint next_report = Clock::now();
+  int reported_pid = 0;
   while (const auto holder = TRY(read_holder(sql, name, stop))) {
     const TimePoint now = Clock::now();
-    const auto pause = backoff.next();
     if (deadline && now >= *deadline) {
       return fail(ErrorCode::kPostgresUnreachable,
                   fmt::format("replication slot \"{}\" is still active for {}", name, describe(*holder)),
                   "Stop the other process, or end its session with pg_terminate_backend().");
     }
-    log::info(fmt::format("waiting for replication slot \"{}\": it is active for {}", name, describe(*holder)),
-              {{"slot", name}, {"retry_seconds", std::chrono::ceil<std::chrono::seconds>(pause).count()}});
-    const TimePoint wake = now + pause;
+    if (now >= next_report || holder->pid != reported_pid) {
+      const auto pause = reports.next();
+      log::info(fmt::format("waiting for replication slot \"{}\": it is active for {}", name, describe(*holder)),
+                {{"slot", name}, {"next_report_seconds", std::chrono::ceil<std::chrono::seconds>(pause).count()}});
+      next_report = now + pause;
+      reported_pid = holder->pid;
+    }
+    const TimePoint wake = now + looks.next();
     TRY(wait_for(-1, 0, deadline ? std::min(wake, *deadline) : wake, stop));
+  }
+  return {};
+}
+
+Result<SessionId> read_session_id(Connection& connection, StopSignal stop) {
+  // Without parameters: it may be a walsender's.
+  const QueryResult result =
+      TRY(connection.query("select pid, extract(epoch from backend_start) from pg_catalog.pg_stat_activity where pid = "
+                           "pg_catalog.pg_backend_pid()",
+                           {}, catalog_deadline(), stop));
+  return result.rows() == 0 ? SessionId{} : SessionId{.pid = result.text(0, 0), .started = result.text(0, 1)};
+}
+
+Result<> end_left_session(Connection& sql, const std::string& name, const SessionId& session, StopSignal stop) {
+  const auto result =
+      TRY(sql.query("select pg_terminate_backend(a.pid) from pg_catalog.pg_replication_slots s "
+                    "join pg_catalog.pg_stat_activity a on a.pid = s.active_pid where s.slot_name = $1 "
+                    "and a.pid::text = $2 and extract(epoch from a.backend_start)::text = $3",
+                    {name, session.pid, session.started}, catalog_deadline(), stop));
+  if (result.rows() > 0) {
+    log::info("ended our former session, which the server still kept", {{"slot", name}, {"pid", session.pid}});
   }
   return {};
 }

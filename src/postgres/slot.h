@@ -55,6 +55,11 @@ struct SlotHolder {
 // the server's WAL. kSlot with the way out. Pure.
 [[nodiscard]] Result<> check_slot(const SlotState& slot, std::string_view name);
 
+enum class MissingSlot : std::uint8_t {
+  kCreate,
+  kRefuse,  // we have streamed from it: what was written since it vanished would be passed by
+};
+
 struct EnsuredSlot {
   SlotState state;
   bool created = false;  // then state.confirmed_flush_lsn is the consistent point
@@ -64,7 +69,7 @@ struct EnsuredSlot {
 // transactions that are open now: without a limit but the operator's stop, naming them every 5 s. After a stop the half-created
 // slot is gone. The publication must exist already. replication is unusable after an error.
 [[nodiscard]] Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options,
-                                              StopSignal stop);
+                                              MissingSlot if_missing, StopSignal stop);
 
 // kSlot if it does not exist or somebody streams from it.
 [[nodiscard]] Result<> drop_slot(Connection& sql, const std::string& name, StopSignal stop);
@@ -75,9 +80,23 @@ struct EnsuredSlot {
 // "PID 4711 (application_name \"outboxx\", client 10.0.0.7, connected since ...)".
 [[nodiscard]] std::string describe(const SlotHolder& holder);
 
-// Asks after about 1, 2, 4 ... 30 s until nobody streams from the slot, with one log line each time that names the holder.
-// kPostgresUnreachable when the deadline passes; without one it waits until the stop.
+// Looks at least every 2 s until nobody streams from the slot; who takes over must do so soon. Log lines name the holder: at
+// first, when it is another one, and again after 1, 2, 4 ... s, up to 10 min. kPostgresUnreachable when the deadline passes;
+// without one it waits until the stop.
 [[nodiscard]] Result<> wait_until_inactive(Connection& sql, const std::string& name, std::optional<TimePoint> deadline,
                                            StopSignal stop);
+
+// A session of the server's. Process ids come again; with the time of its start one is unique.
+struct SessionId {
+  std::string pid;
+  std::string started;
+};
+
+// Of the connection itself.
+[[nodiscard]] Result<SessionId> read_session_id(Connection& connection, StopSignal stop);
+
+// Ends session if it still streams from the slot: ours of before, of which the server has not noticed yet that we left it.
+// That saves the rest of wal_sender_timeout.
+[[nodiscard]] Result<> end_left_session(Connection& sql, const std::string& name, const SessionId& session, StopSignal stop);
 
 }  // namespace outboxx

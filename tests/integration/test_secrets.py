@@ -78,7 +78,8 @@ def test_f119_secrets_show_nowhere_while_it_runs(postgres, start_kafka, topic, m
     assert command_line
     check_nothing_shows(command_line, *(outboxx.get(path)[1] for path in ("/metrics", "/healthz", "/readyz", "/config", "/")))
     postgres.terminate_backend()
-    assert outboxx.wait_exit() == 69
+    outboxx.wait_log("reconnecting: ")
+    outboxx.wait_ready()
     check = outboxx.command("check", "--json")
     slot = outboxx.command("slot", "show")
     assert check.returncode == 0 and slot.returncode == 0

@@ -121,12 +121,10 @@ def test_f19_reason_of_a_terminated_walsender_is_told(postgres, kafka, topic, ma
 
     assert postgres.terminate_backend() == 1
 
-    assert outboxx.wait_exit() == 69
-    line = outboxx.wait_log("replication on slot", 1)
+    line = outboxx.wait_log("replication on slot")
     assert "terminating connection due to administrator command" in line
     assert "57P01" in line
     postgres.execute(INSERT.format(1, 2))
-    outboxx.start()
     assert ids(kafka, topic, 2) == [1, 2]
 
 

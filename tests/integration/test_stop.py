@@ -116,7 +116,7 @@ def test_f23_second_signal_ends_at_once(first, second, postgres, start_kafka, to
     check_history(consume(kafka.bootstrap(), topic, count=1), [1])
 
 
-def test_crash_of_postgres_ends_with_69_and_loses_nothing(start_postgres, kafka, topic, make_outboxx):
+def test_crash_of_postgres_under_load_loses_nothing(start_postgres, kafka, topic, make_outboxx):
     """Power is cut under load: what the server has after its recovery arrives, in order."""
     postgres = start_postgres(fsync=True)
     outboxx = started(make_outboxx, postgres, kafka, topic)
@@ -125,9 +125,8 @@ def test_crash_of_postgres_ends_with_69_and_loses_nothing(start_postgres, kafka,
         with Writer(postgres, first=first) as writer:
             wait_until(lambda: writer.written >= 100, 30, "a hundred rows")
             postgres.kill9()
-        assert outboxx.wait_exit() == 69
         postgres.start()
-        outboxx.start()
+        outboxx.wait_ready()
 
     expected = rows(postgres)
     messages = wait_until(lambda: with_all(consume(kafka.bootstrap(), topic), expected), 30, "all rows")
@@ -156,15 +155,14 @@ def test_f5_server_can_shut_down_while_the_broker_is_stuck(in_flight, postgres, 
     wait_until(lambda: time.monotonic() >= began + 1.2, 10, "half of the grace")
     busy = outboxx.cpu_seconds() - before
 
-    assert outboxx.wait_exit(2 + 3 * SLACK) == 69
+    outboxx.wait_log("PostgreSQL is shutting down and waits for changes that could not be delivered", 2 + 3 * SLACK)
     postgres.stop(deadline=20)
     assert 2 <= time.monotonic() - began < 2 + 3 * SLACK
-    assert "PostgreSQL is shutting down and waits for changes that could not be delivered" in outboxx.log
     assert busy < 0.5 or sanitized()  # a stopping server and a stuck program must not answer each other in a loop
     postgres.start()
     assert postgres.slot("outboxx_slot")["confirmed_flush_lsn"] <= history[0].start
     kafka.resume()
-    outboxx.start()
+    outboxx.wait_ready()
     wait_until(lambda: postgres.slot("outboxx_slot")["confirmed_flush_lsn"] >= history[-1].end, 30, "all is confirmed")
     check_history(consume(kafka.bootstrap(), topic, count=len(expected)), expected)
 
@@ -182,7 +180,6 @@ def test_f5_shutdown_waits_for_a_broker_that_comes_back_in_time(postgres, start_
 
     kafka.resume()
 
-    assert outboxx.wait_exit() == 69
-    assert "could not be delivered" not in outboxx.log
     postgres.stop(deadline=20)
+    assert "could not be delivered" not in outboxx.log
     assert numbers(consume(kafka.bootstrap(), topic, count=100)) == list(range(1, 101))
