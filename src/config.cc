@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/secret_file.h"
 #include "config_reader.h"
 #include "config_rules.h"
 #include "config_toml.h"
@@ -39,6 +40,7 @@ constexpr auto kKeys = std::to_array<std::string_view>({
     "metadata.version",
     "source.type",
     "source.postgres.connection_env",
+    "source.postgres.connection_file",
     "source.postgres.slot_name",
     "source.postgres.publication_name",
     "source.postgres.publication",
@@ -52,6 +54,7 @@ constexpr auto kKeys = std::to_array<std::string_view>({
     "sink.kafka.sasl.mechanism",
     "sink.kafka.sasl.username",
     "sink.kafka.sasl.password_env",
+    "sink.kafka.sasl.password_file",
     "sink.kafka.partitioner",
     "sink.kafka.compression",
     "sink.kafka.id_header",
@@ -129,6 +132,46 @@ std::string read_environment(const ConfigText& variable, ConfigReport& report) {
   return {};
 }
 
+// The file's text, which is a secret.
+std::string read_file(const ConfigText& path, ConfigReport& report) {
+  auto text = read_secret_file(path.value);
+  if (!text) {
+    report.fault(path.position, path.key, text.error().message);
+    return {};
+  }
+  if (is_exposed(path.value)) {
+    report.warning(path.position, path.key, "others than its owner may read or write the file: chmod 0600");
+  }
+  return *std::move(text);
+}
+
+struct SecretKeys {
+  std::string_view variable;
+  std::string_view file;
+};
+
+struct Secret {
+  std::string value;
+  std::string variable;  // where it came from; one of the two
+  std::string file;
+};
+
+Secret read_secret(const ConfigTable& table, const SecretKeys& keys) {
+  const TomlValue* const file = table.find(keys.file);
+  if (file != nullptr && table.find(keys.variable) != nullptr) {
+    table.report().fault(file->position, table.full_name(keys.file),
+                         fmt::format("cannot be used together with {}", keys.variable));
+    return {};
+  }
+  if (file == nullptr) {
+    const auto variable = table.require_text(keys.variable, kVariableRule);
+    return variable ? Secret{.value = read_environment(*variable, table.report()), .variable = variable->value, .file = {}}
+                    : Secret{};
+  }
+  const auto path = table.text(keys.file, kSecretPathRule);
+  return path ? Secret{.value = read_file(*path, table.report()), .variable = {}, .file = path->value} : Secret{};
+}
+
 void apply_version(ConfigVersion version, Config& config) {
   config.version = version;
   const bool is_v0 = version == ConfigVersion::kV0;
@@ -150,10 +193,10 @@ void read_source(const ConfigTable& source, PostgresOptions& options) {
   bool is_postgres = true;
   source.require_choice("type", choices(kSourceTypes), is_postgres);
   const ConfigTable postgres = source.table("postgres");
-  if (const auto variable = postgres.require_text("connection_env", kVariableRule)) {
-    options.connection_env = variable->value;
-    options.conninfo = read_environment(*variable, postgres.report());
-  }
+  Secret connection = read_secret(postgres, {.variable = "connection_env", .file = "connection_file"});
+  options.conninfo = std::move(connection.value);
+  options.connection_env = std::move(connection.variable);
+  options.connection_file = std::move(connection.file);
   assign(postgres.require_text("slot_name", kIdentifierRule), options.slot_name);
   assign(postgres.require_text("publication_name", kIdentifierRule), options.publication_name);
   options.slot_name = folded(std::move(options.slot_name));
@@ -171,9 +214,9 @@ void read_sasl(const ConfigTable& sasl, KafkaOptions& options) {
   SaslOptions& result = options.sasl.emplace();
   sasl.require_choice("mechanism", choices(kMechanisms), result.mechanism);
   assign(sasl.require_text("username", kUserNameRule), result.username);
-  if (const auto variable = sasl.require_text("password_env", kVariableRule)) {
-    result.password = read_environment(*variable, sasl.report());
-  }
+  Secret password = read_secret(sasl, {.variable = "password_env", .file = "password_file"});
+  result.password = std::move(password.value);
+  result.password_file = std::move(password.file);
   if (!options.tls) {
     sasl.report().warning(sasl.position(), sasl.name(), "sink.kafka.tls is false: the login crosses the network unencrypted");
   }

@@ -117,6 +117,16 @@ TEST_F(ConfigSecrets, VariablesMustBeSetAndNotEmpty) {
             "f:16:16: sink.kafka.sasl.password_env: environment variable \"TEST_ABSENT\" is not set");
 }
 
+TEST_F(ConfigSecrets, FilesMustBeReadableAndAreNotShown) {
+  EXPECT_EQ(message_instead_of("connection_env = \"TEST_DATABASE\"", "connection_file = \"/nowhere/xyzzy\""),
+            "f:6:19: source.postgres.connection_file: could not read the file: No such file or directory");
+  EXPECT_EQ(message_instead_of("connection_env = \"TEST_DATABASE\"",
+                               "connection_env = \"TEST_DATABASE\"\nconnection_file = \"/nowhere/xyzzy\""),
+            "f:7:19: source.postgres.connection_file: cannot be used together with connection_env");
+  EXPECT_EQ(message_with_kafka("[sink.kafka.sasl]\nmechanism = \"PLAIN\"\nusername = \"u\"\npassword_file = \"/dev/null\""),
+            "f:16:17: sink.kafka.sasl.password_file: could not read the file: it is not a regular file");
+}
+
 // message_of() fails if a message holds "xyzzy".
 TEST_F(ConfigSecrets, ASecretInPlaceOfItsVariablesNameIsNotShown) {
   const std::string key = "f:6:18: source.postgres.connection_env: ";

@@ -32,6 +32,8 @@ inline constexpr TextRule kVariableRule{.allowed = "the name (1 to 63 bytes, no 
                                         .is_shown = false};
 inline constexpr TextRule kBrokerRule{.allowed = "a string of 1 to 253 bytes, \"host:port\"", .length_max = 253};
 inline constexpr TextRule kPathRule{.allowed = "the path of a file, 1 to 2048 bytes", .length_max = 2048};
+inline constexpr TextRule kSecretPathRule{
+    .allowed = "the path of a file, 1 to 2048 bytes", .length_max = 2048, .is_shown = false};
 inline constexpr TextRule kUserNameRule{.allowed = "a string of 1 to 253 bytes", .length_max = 253, .is_shown = false};
 inline constexpr TextRule kAddressRule{.allowed = "an IP address", .length_max = 45, .is_valid = is_ip_address};
 inline constexpr TextRule kStreamNameRule{

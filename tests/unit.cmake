@@ -10,6 +10,7 @@ add_executable(unit_tests
   src/base/lsn_test.cc
   src/base/metrics_test.cc
   src/base/scrub_test.cc
+  src/base/secret_file_test.cc
   src/base/wait_test.cc
   src/cli_test.cc
   src/config_faults_test.cc

@@ -191,7 +191,7 @@ Result<> Connection::finish_connecting(const PostgresOptions& options, const std
                                            .answered = answered,
                                            .user = PQuser(raw()),
                                            .database = PQdb(raw()),
-                                           .connection_env = options.connection_env}));
+                                           .connection_source = options.connection_source()}));
 }
 
 Result<> Connection::pin_settings(bool pin_time_zone, TimePoint deadline, StopSignal stop) {

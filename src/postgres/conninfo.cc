@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/secret_file.h"
 #include "postgres/server_error.h"
 #include "postgres/tls_policy.h"
 
@@ -29,11 +30,10 @@ constexpr std::string_view kSyntaxHint =
     "%2F), or keyword=value pairs, with values that hold spaces in single quotes.";
 
 Error config_error(const PostgresOptions& options, const std::string& reason) {
-  return Error{
-      .code = ErrorCode::kConfig,
-      .message = "cannot use the connection string in environment variable \"" + options.connection_env + "\": " + reason,
-      .hint = std::string(kSyntaxHint),
-      .sqlstate = {}};
+  return Error{.code = ErrorCode::kConfig,
+               .message = "cannot use the connection string in " + options.connection_source() + ": " + reason,
+               .hint = std::string(kSyntaxHint),
+               .sqlstate = {}};
 }
 
 Parameters to_map(const PQconninfoOption* list) {
@@ -183,7 +183,15 @@ void add_session_parameters(Parameters& parameters, const PostgresOptions& optio
 
 }  // namespace
 
-Result<Conninfo> read_conninfo(const PostgresOptions& options, ConnectionMode mode) {
+Result<Conninfo> read_conninfo(const PostgresOptions& configured, ConnectionMode mode) {
+  PostgresOptions options = configured;
+  if (!options.connection_file.empty()) {
+    auto text = read_secret_file(options.connection_file);
+    if (!text) {
+      return fail_with_context("source.postgres.connection_file \"" + options.connection_file + "\"", std::move(text).error());
+    }
+    options.conninfo = *std::move(text);
+  }
   const Parameters parsed = TRY(parse(options));
   if (password_spilled(options, parsed)) {
     return std::unexpected(config_error(options, "it holds an unescaped \"@\""));

@@ -27,9 +27,9 @@ struct Conninfo {
   std::vector<ServerAddress> servers;             // at least one, in the order to try
 };
 
-// Errors are kConfig and name the environment variable, the keyword at most, and never a value: in a malformed string any
-// part may be a piece of the password, and libpq's texts quote it. A server that is not local needs TLS (tls_policy.h).
-// Touches no network.
+// Reads connection_file if there is one. Errors are kConfig and name the environment variable or file, the keyword at most,
+// and never a value: in a malformed string any part may be a piece of the password, and libpq's texts quote it. A server that
+// is not local needs TLS (tls_policy.h). Touches no network.
 [[nodiscard]] Result<Conninfo> read_conninfo(const PostgresOptions& options, ConnectionMode mode);
 
 // The kConfig error for what libpq says about the connection string, without what it quotes.

@@ -13,14 +13,20 @@ enum class PublicationMode : std::uint8_t {
 };
 
 struct PostgresOptions {
-  std::string conninfo;        // secret (may hold a password): libpq key=value string or URI, from the environment
-  std::string connection_env;  // the variable's name, for messages
+  std::string conninfo;           // secret (may hold a password): libpq key=value string or URI, as it was at the start
+  std::string connection_env;     // the variable's name, for messages; empty if it came from a file
+  std::string connection_file{};  // read again for each connection; empty if it came from a variable
   std::string slot_name;
   std::string publication_name;
   PublicationMode publication_mode = PublicationMode::kCreate;
   bool pin_time_zone = true;  // session TimeZone = UTC; v0 files keep the server's
   bool insecure = false;      // servers on other machines may be reached without TLS; v0 files: true
   std::chrono::milliseconds connect_timeout{10'000};
+
+  // For messages: environment variable "X".
+  [[nodiscard]] std::string connection_source() const {
+    return connection_file.empty() ? "environment variable \"" + connection_env + "\"" : "file \"" + connection_file + "\"";
+  }
 };
 
 }  // namespace outboxx

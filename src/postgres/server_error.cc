@@ -89,7 +89,7 @@ std::string tls_hint(std::string_view text, const std::string& variable) {
 }
 
 std::string connect_hint(std::string_view sqlstate, const ConnectFailure& failure) {
-  const std::string variable = "environment variable \"" + std::string(failure.connection_env) + "\"";
+  const std::string& variable = failure.connection_source;
   if (sqlstate == "28P01" || failure.text.contains("no password supplied")) {
     return "Check the user and the password of the connection string in " + variable + ".";
   }

@@ -27,7 +27,7 @@ struct ConnectFailure {
   bool answered = false;  // the TCP or socket connection was made
   std::string_view user;
   std::string_view database;
-  std::string_view connection_env;
+  std::string connection_source;  // PostgresOptions::connection_source()
 };
 [[nodiscard]] Error error_of_connect(const ConnectFailure& failure);
 

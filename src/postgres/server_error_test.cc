@@ -10,8 +10,11 @@ namespace outboxx {
 namespace {
 
 Error connect_error(std::string_view text, bool answered = true) {
-  return error_of_connect(
-      {.text = text, .answered = answered, .user = "bob", .database = "shop", .connection_env = "DATABASE_URL"});
+  return error_of_connect({.text = text,
+                           .answered = answered,
+                           .user = "bob",
+                           .database = "shop",
+                           .connection_source = "environment variable \"DATABASE_URL\""});
 }
 
 TEST(CodeOfSqlstate, TellsWhatPassesFromWhatStays) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/secret_file.h"
 #include "sink/kafka_options.h"
 #include "sink/kafka_properties.h"
 
@@ -87,7 +88,8 @@ Result<> set_security(rd_kafka_conf_t* conf, const KafkaOptions& options) {
   if (options.sasl) {
     TRY(set(conf, "sasl.mechanisms", mechanism_name(options.sasl->mechanism), "sink.kafka.sasl"));
     TRY(set(conf, "sasl.username", options.sasl->username, "sink.kafka.sasl"));
-    TRY(set(conf, "sasl.password", options.sasl->password, "sink.kafka.sasl"));
+    const std::string password = TRY(current_password(*options.sasl));
+    TRY(set(conf, "sasl.password", password, "sink.kafka.sasl"));
   }
   return {};
 }
@@ -119,6 +121,17 @@ Result<KafkaConf> make_kafka_conf(const KafkaOptions& options) {
     TRY(set(conf.get(), "allow.auto.create.topics", "false", "allow.auto.create.topics"));
   }
   return conf;
+}
+
+Result<std::string> current_password(const SaslOptions& sasl) {
+  if (sasl.password_file.empty()) {
+    return sasl.password;
+  }
+  auto password = read_secret_file(sasl.password_file);
+  if (!password) {
+    return fail_with_context("sink.kafka.sasl.password_file \"" + sasl.password_file + "\"", std::move(password).error());
+  }
+  return password;
 }
 
 std::string broker_list(const KafkaOptions& options) {

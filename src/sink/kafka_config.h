@@ -21,6 +21,9 @@ using KafkaConf = std::unique_ptr<rd_kafka_conf_t, KafkaConfDeleter>;
 // rd_kafka_conf_dump() prints secrets.
 [[nodiscard]] Result<KafkaConf> make_kafka_conf(const KafkaOptions& options);
 
+// The password as it is now, from its file if it has one. kConfig.
+[[nodiscard]] Result<std::string> current_password(const SaslOptions& sasl);
+
 // "a:9092,b:9092"
 [[nodiscard]] std::string broker_list(const KafkaOptions& options);
 

@@ -15,7 +15,8 @@ enum class SaslMechanism : std::uint8_t { kPlain, kScramSha256, kScramSha512 };
 struct SaslOptions {
   SaslMechanism mechanism = SaslMechanism::kPlain;
   std::string username;
-  std::string password;  // secret: read from the environment, never logged
+  std::string password;         // secret, never logged: as it was at the start
+  std::string password_file{};  // read again for each producer and after a refused login; empty: the environment has it
 };
 
 struct KafkaOptions {

@@ -86,6 +86,7 @@ Result<std::unique_ptr<KafkaSink>> KafkaSink::create(const KafkaOptions& options
 
 KafkaSink::KafkaSink(const KafkaOptions& options, Metrics& metrics)
     : brokers_(broker_list(options)),
+      sasl_(options.sasl),
       id_header_(options.id_header),
       creates_topics_(options.creates_topics),
       record_overhead_(kRecordOverhead + (options.id_header ? kIdHeader.size() + kEventIdSize : 0)),
@@ -324,6 +325,24 @@ void KafkaSink::handle_error(rd_kafka_event_t* event) {
     stop_after_fatal_error();
   } else {
     health_.on_error(rd_kafka_event_error(event), rd_kafka_event_error_string(event));
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
+      renew_credentials();
+    }
+  }
+}
+
+// A password that was changed: librdkafka takes the one from the file for its next attempt to connect.
+void KafkaSink::renew_credentials() {
+  if (!sasl_ || sasl_->password_file.empty()) {
+    return;
+  }
+  if (const auto password = current_password(*sasl_)) {
+    rd_kafka_error_t* const error = rd_kafka_sasl_set_credentials(kafka_, sasl_->username.c_str(), password->c_str());
+    if (error != nullptr) {
+      rd_kafka_error_destroy(error);
+    }
+  } else {
+    log::warn("could not renew the Kafka password", {{"reason", password.error().message}});
   }
 }
 

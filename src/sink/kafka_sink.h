@@ -65,12 +65,14 @@ class KafkaSink final : public Sink {
   void handle_event(rd_kafka_event_t* event);
   void handle_deliveries(rd_kafka_event_t* event);
   void handle_error(rd_kafka_event_t* event);
+  void renew_credentials();
   void handle_failed_delivery(const rd_kafka_message_t& message);
   void stop_after_fatal_error();
   void fail_for_good(Error error);
   void update_gauges();
 
   std::string brokers_;  // as configured, for messages
+  std::optional<SaslOptions> sasl_;
   bool id_header_;
   bool creates_topics_;
   std::size_t record_overhead_;  // charged per record beside key and value

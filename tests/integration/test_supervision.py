@@ -351,3 +351,48 @@ def test_connection_lost_while_reading_is_paused_purges_at_once(postgres, start_
     outboxx.wait_ready(30)
     check_history(consume(kafka.bootstrap(), topic, count=90, until_idle=1), list(range(1, 91)))
     assert outboxx.stop() == 0
+
+
+# Secrets that change.
+
+def secret_file(directory, name, text):
+    path = os.path.join(directory, name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    os.chmod(path, 0o600)
+    return path
+
+
+def test_f115_password_of_postgres_is_changed_while_it_runs(postgres, kafka, topic, make_outboxx, directory):
+    """Passwords are rotated; a process that remembers the old one has to be restarted at just the right moment."""
+    postgres.execute("create role cdc login replication superuser password 'first'")
+    postgres.set_hba(["host all cdc 127.0.0.1/32 scram-sha-256"])
+    postgres.reload()
+    path = secret_file(directory, "conninfo", postgres.conninfo(user="cdc", password="first"))
+    outboxx = started(make_outboxx, postgres, kafka, topic,
+                      config={"source.postgres.connection_env": None, "source.postgres.connection_file": path})
+    for password in ("second", "third"):
+        secret_file(directory, "conninfo", postgres.conninfo(user="cdc", password=password))
+        postgres.execute(f"alter role cdc password '{password}'")
+        walsender = postgres.walsender_pid()
+        postgres.terminate_backend("usename = 'cdc'")
+        wait_until(lambda old=walsender: postgres.walsender_pid() not in (None, old), 10 * SLACK, "another walsender")
+    postgres.execute(INSERT.format(1, 2))
+    assert ids(consume(kafka.bootstrap(), topic, count=2)) == [1, 2]
+    assert "password authentication failed" not in postgres.log
+    assert outboxx.stop() == 0
+
+
+def test_f115_password_of_kafka_is_read_from_a_file(postgres, start_kafka, topic, make_outboxx, directory):
+    """The same for the other side."""
+    kafka = start_kafka(listeners=["sasl_plaintext"], users={"outboxx": "right"})
+    path = secret_file(directory, "password", "right")
+    sasl = {"mechanism": "PLAIN", "username": "outboxx", "password_file": path}
+    outboxx = prepared(make_outboxx, postgres, kafka, topic)
+    outboxx.configure(**{"sink.kafka.sasl": sasl, "sink.kafka.brokers": [kafka.bootstrap("sasl_plaintext")]})
+    outboxx.start()
+    postgres.execute(INSERT.format(1, 2))
+    assert ids(consume(kafka.bootstrap(), topic, count=2)) == [1, 2]
+    secret_file(directory, "password", "wrong")
+    postgres.terminate_backend()
+    assert outboxx.wait_exit() == 73

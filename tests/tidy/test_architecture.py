@@ -17,7 +17,7 @@ HTTP = {"http_server", "http_responder", "metrics_text", "process_usage"}
 OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h"}
 SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch"}
 PIPELINE = SESSION | {"session", "pipeline"}
-COMMANDS = PIPELINE | HTTP | {"supervisor", "config", "make_sink"}
+COMMANDS = PIPELINE | HTTP | {"retry_policy", "supervisor", "config", "make_sink"}
 MAY_INCLUDE = {
     "base": set(),
     "model": {"base"},
@@ -29,7 +29,8 @@ MAY_INCLUDE = {
     "session": SESSION,
     "pipeline": PIPELINE,
     "make_sink": MODEL | {"sink", "config"},
-    "supervisor": PIPELINE | {"config", "make_sink"},
+    "retry_policy": {"base"},
+    "supervisor": PIPELINE | {"config", "make_sink", "retry_policy"},
     "config": MODEL,
     "commands": COMMANDS,
     "cli": COMMANDS | {"commands"},
