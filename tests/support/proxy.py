@@ -54,6 +54,13 @@ class Proxy:
             self._changed.notify_all()
         return len(connections)
 
+    def half_close(self):
+        """The server's direction of all open connections ends, as by its FIN; ours stays. Returns how many there were."""
+        with self._changed:
+            for client, _ in self._connections:
+                client.shutdown(socket.SHUT_WR)
+            return len(self._connections)
+
     def pause(self, *directions):
         """Passes on nothing in these directions (both if none is named): a black hole, the connections stay."""
         with self._changed:
