@@ -78,6 +78,11 @@ std::string kafka_error_hint(rd_kafka_resp_err_t error, std::string_view topic) 
     return "Brokers before Kafka 2.8 ask for a right of its own: kafka-acls.sh --bootstrap-server BROKER --add "
            "--allow-principal User:NAME --operation IdempotentWrite --cluster";
   }
+  if (error == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP) {
+    return "Compare this machine's clock with the brokers': a record must not be dated further ahead than "
+           "message.timestamp.after.max.ms of topic " +
+           quoted(topic) + ", an hour by default.";
+  }
   if (error == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED || error == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
       error == RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM) {
     return "Check mechanism, user name and password of [sink.kafka.sasl] against the broker's listener.";

@@ -6,6 +6,8 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 
 from confluent_kafka import Producer
@@ -128,6 +130,21 @@ class Kafka:
         config = {name.replace("_", "."): str(setting) for name, setting in config.items()}
         admin = self.admin()  # the futures end with an error when it goes out of scope
         _done(admin.alter_configs([ConfigResource("topic", topic, set_config=config)]))
+
+    def limit_producers(self, bytes_per_second):
+        """A quota for every client. The client library cannot ask for it: AlterClientQuotas, version 0, by hand."""
+        def text(value):
+            return struct.pack(">h", len(value)) + value
+        header = struct.pack(">hhi", 49, 0, 1) + text(b"test")
+        entity = struct.pack(">i", 1) + text(b"client-id") + struct.pack(">h", -1)  # null: the default of all
+        operation = struct.pack(">i", 1) + text(b"producer_byte_rate") + struct.pack(">d?", bytes_per_second, False)
+        request = header + struct.pack(">i", 1) + entity + operation + struct.pack(">?", False)
+        host, port = self.bootstrap().split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            reply = connection.recv(4096)
+        error, = struct.unpack(">h", reply[16:18])  # behind size, correlation id, throttle time, number of entries
+        assert error == 0, reply
 
     def topics(self):
         return {name for name in self.admin().list_topics(timeout=10).topics if not name.startswith("__")}
