@@ -4,6 +4,7 @@ SINK ?= kafka
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 FIRST ?= 1
+VERSIONS ?= 14 15 16 17 18
 PYTHON ?= /usr/bin/python3
 BENCH_WORDS := SCENARIO ROWS ROUNDS SECONDS SINK HOST VERSION PEER NETNS PROFILE
 MINUTES ?= 10
@@ -36,6 +37,10 @@ test-integration: ## tests with a private PostgreSQL and Kafka
 test-e2e: ## the program as a black box, from SQL to a real consumer
 	@scripts/setup build demo test
 	@$(PYTHON) tests/run e2e
+
+test-matrix: ## the tests that depend on PostgreSQL's version, on each of VERSIONS (14 15 16 17 18)
+	@scripts/setup build demo test
+	@for version in $(VERSIONS); do $(PYTHON) tests/run --postgres $$version integration || exit; done
 
 simulation: ## the core between simulated servers: SEEDS runs (10000) from seed FIRST
 	@scripts/setup build test
@@ -88,4 +93,4 @@ soak: ## load and faults for MINUTES (10) under an independent oracle; SEED, DEL
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help demo build test test-unit test-integration test-e2e check format asan tsan bench bench-micro bench-instructions fuzz clean simulation mutants soak
+.PHONY: help demo build test test-unit test-integration test-e2e test-matrix check format asan tsan bench bench-micro bench-instructions fuzz clean simulation mutants soak

@@ -2,9 +2,13 @@
 
 import time
 
+import pytest
+
 from support import consume, lsn, stream, wait_until
 from support.witness import (Commits, SlotWatch, TopicCount, Writer, check_history, confirmed_too_early, first_times,
                              longest_pause)
+
+pytestmark = pytest.mark.postgres
 
 TABLE = "create table orders (id int primary key)"
 FREQUENT_STATUS = {"pipeline.status_interval_ms": 100}

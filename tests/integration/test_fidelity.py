@@ -8,6 +8,8 @@ import pytest
 
 from support import consume, ndjson, stream, wait_until
 
+pytestmark = pytest.mark.postgres
+
 UNCHANGED = "__outboxx_unknown_value__"
 EVENT_ID = re.compile(rb"[0-9A-F]{16}-[0-9A-F]{12}-[0-9A-F]{4}")
 

@@ -7,6 +7,8 @@ import pytest
 
 from support import consume, stream, wait_until
 
+pytestmark = pytest.mark.postgres
+
 V1 = {"metadata.version": "v1"}
 HOSTILE_NAMES = [
     'quote"d', 'a":1,"b', "new\nline", "tab\tbed", "__proto__", "constructor", "back\\slash", "it's", " ", "}", "\\u0041", "\x01\x1f\x7f",

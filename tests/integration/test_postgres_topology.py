@@ -32,6 +32,22 @@ def wait_confirmed(postgres):
     wait_until(lambda: postgres.slot("outboxx_slot")["confirmed_flush_lsn"] >= position, 20, "all is confirmed")
 
 
+def test_f11_f12_where_the_stream_starts_is_left_to_the_slot(postgres, make_outboxx):
+    """A position of ours that is ahead of the slot's skips changes without a word; one behind it is silently moved up."""
+    postgres.execute("create table orders (id int primary key)")
+    outboxx = make_outboxx(postgres, None, [stream("orders")]).start()
+    postgres.execute("insert into orders values (1)")
+    wait_confirmed(postgres)
+    assert outboxx.stop() == 0
+    postgres.execute("insert into orders values (2)", "insert into orders values (3)")
+    outboxx.start()
+
+    assert told(outboxx, 3) == [("INSERT", {"id": number}) for number in (1, 2, 3)]
+    asked = [line for line in postgres.log.splitlines() if "received replication command: START_REPLICATION" in line]
+    assert len(asked) == 2 and all('SLOT "outboxx_slot" LOGICAL 0/0 ' in line for line in asked)
+    assert outboxx.stop() == 0
+
+
 def test_f14_clean_stop_of_the_server_repeats_the_same_ids_at_most(start_postgres, kafka, topic, make_outboxx):
     """Before 17 a clean stop does not save what was confirmed last: repeats under new ids could not be told from changes."""
     postgres = start_postgres(fsync=True)
@@ -180,13 +196,15 @@ def test_f40_detached_partition_is_no_longer_streamed_and_an_attached_one_is(how
     postgres.execute(*PARTITIONED, "create table metrics_3 (id int, region int, n int, primary key (id, region))",
                      "insert into metrics_3 values (30, 3, 0)")
     outboxx = make_outboxx(postgres, None, [stream("metrics")]).start()
-    postgres.execute("insert into metrics values (1, 1, 1), (2, 2, 2)",
+    postgres.execute("insert into metrics values (1, 1, 1), (2, 2, 2)", "insert into metrics_3 values (31, 3, 0)",
                      f"alter table metrics detach partition metrics_2 {how}",
-                     "insert into metrics_2 values (3, 2, 3)", "update metrics_2 set n = 4", "delete from metrics_2",
-                     "insert into metrics_3 values (31, 3, 0)",
-                     "alter table metrics attach partition metrics_3 for values in (3)",
-                     "insert into metrics_3 values (32, 3, 1)", "insert into metrics values (33, 3, 2)", "update metrics set n = 9 where id = 30",
-                     "drop table metrics_2", "insert into metrics values (4, 1, 4)")
+                     "alter table metrics attach partition metrics_3 for values in (3)")
+    if postgres.version == 14:  # there a running session keeps to what it knew: operations.md
+        assert outboxx.stop() == 0
+        outboxx.start()
+    postgres.execute("insert into metrics_2 values (3, 2, 3)", "update metrics_2 set n = 4", "delete from metrics_2",
+                     "insert into metrics_3 values (32, 3, 1)", "insert into metrics values (33, 3, 2)",
+                     "update metrics set n = 9 where id = 30", "drop table metrics_2", "insert into metrics values (4, 1, 4)")
     wait_confirmed(postgres)
 
     assert {event["meta"]["resource"] for event in ndjson(outboxx.stdout)} == {"public.metrics"}

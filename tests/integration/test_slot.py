@@ -9,6 +9,8 @@ import pytest
 
 from support import consume, stream, wait_until
 
+pytestmark = pytest.mark.postgres
+
 TABLE = "create table orders (id int primary key, note text)"
 INSERT = "insert into orders select generate_series({}, {})"
 
