@@ -2,7 +2,7 @@
 
 import pytest
 
-from support import consume, lsn, ndjson, stream, wait_until
+from support import consume, lsn, ndjson, sanitized, stream, wait_until
 
 TABLE = "create table orders (id int primary key, filler text)"
 MIB = 1024 * 1024
@@ -110,7 +110,7 @@ def test_f68_one_change_to_a_hundred_streams_within_the_cap(postgres, kafka, top
     assert [message.json["data"]["id"] for message in messages] == [number for number in range(1, 101) for _ in range(100)]
     assert len({message.headers["outboxx-id"] for message in messages}) == 10_000
     wait_confirmed(postgres)
-    assert outboxx.rss_bytes()[1] - before < 24 * MIB
+    assert sanitized() or outboxx.rss_bytes()[1] - before < 24 * MIB
     assert outboxx.stop() == 0
 
 
@@ -130,7 +130,7 @@ def test_f69_backlog_is_caught_up_in_bounded_memory_and_in_order(postgres, make_
 
     assert ids(outboxx) == list(range(1, 100_001))
     assert outboxx.metrics()["outboxx_transactions_total"] >= 10
-    assert outboxx.rss_bytes()[1] - before < 24 * MIB
+    assert sanitized() or outboxx.rss_bytes()[1] - before < 24 * MIB
     assert outboxx.stop() == 0
 
 
