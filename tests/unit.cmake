@@ -42,6 +42,7 @@ add_executable(unit_tests
   src/process_usage_test.cc
   src/retry_policy_test.cc
   src/router_test.cc
+  src/session_liveness_test.cc
   src/shutdown_watch_test.cc
   src/sink/kafka_config_test.cc
   src/sink/kafka_error_test.cc

@@ -1,0 +1,92 @@
+// When a session gives up its peer, or itself; with a virtual clock.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
+#include "fakes/recording_sink.h"
+#include "fakes/scripted_stream.h"
+#include "session.h"
+
+namespace outboxx {
+namespace {
+
+using std::chrono::seconds;
+
+class SessionLiveness : public testing::Test {
+ protected:
+  Session start(seconds wal_sender_timeout, seconds silence_limit) {
+    Session session(
+        {.stream = stream, .sink = sink, .metrics = metrics, .streams = {}}, {},
+        {.confirmed_flush = Lsn{100}, .wal_sender_timeout = wal_sender_timeout, .format = {}, .silence_limit = silence_limit},
+        now);
+    EXPECT_TRUE(session.begin(now));
+    return session;
+  }
+  // Second by second; heard: whether the peer says anything.
+  Result<> run(Session& session, seconds duration, bool heard = false) {
+    for (const TimePoint end = now + duration; now < end;) {
+      now += seconds(1);
+      static_cast<void>(session.prepare_wait(now));
+      TRY(session.turn({.postgres = heard, .heard = heard}, now));
+    }
+    return {};
+  }
+  [[nodiscard]] std::size_t requests() const {
+    std::size_t count = 0;
+    for (const StandbyStatus& status : stream.statuses) {
+      count += status.request_reply ? 1 : 0;
+    }
+    return count;
+  }
+
+  ScriptedStream stream;
+  RecordingSink sink;
+  Metrics metrics;
+  TimePoint now = TimePoint(seconds(1000));
+};
+
+TEST_F(SessionLiveness, AsksASilentPeerEveryFiveSecondsAndGivesItUpAfterItsLimit) {  // F18
+  Session session = start(seconds(60), seconds(20));
+  EXPECT_TRUE(run(session, seconds(19)));
+  EXPECT_EQ(requests(), 4);  // at the start, and after 5, 10 and 15 s
+  EXPECT_FALSE(session.peer_was_silent());
+  const Result<> ended = run(session, seconds(1));
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, ErrorCode::kPostgresUnreachable);
+  EXPECT_EQ(ended.error().message, "PostgreSQL has not answered for 20000 ms");
+  EXPECT_TRUE(session.peer_was_silent());
+}
+
+TEST_F(SessionLiveness, PartOfAMessageIsASignOfLife) {
+  Session session = start(seconds(60), seconds(20));
+  EXPECT_TRUE(run(session, seconds(60), true));
+}
+
+TEST_F(SessionLiveness, WaitsLongerIfItIsTold) {
+  Session session = start(seconds(60), seconds(40));
+  EXPECT_TRUE(run(session, seconds(39)));
+  EXPECT_FALSE(run(session, seconds(1)));
+}
+
+TEST_F(SessionLiveness, FrozenForLongerThanTheServersTimeoutIsALostSession) {  // F85 F112
+  Session session = start(seconds(6), seconds(20));
+  now += seconds(6);
+  EXPECT_TRUE(session.turn({}, now));
+  now += seconds(7);
+  stream.keepalive(500);
+  const Result<> ended = session.turn({.postgres = true, .heard = true}, now);
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().message, "the process did not run for 7000 ms, longer than wal_sender_timeout");
+  EXPECT_EQ(stream.unread(), 1);  // nothing is done before
+}
+
+TEST_F(SessionLiveness, FrozenWithoutATimeoutOfTheServerGoesOn) {
+  Session session = start(seconds(0), seconds(20));
+  now += seconds(3600);
+  EXPECT_TRUE(session.turn({.heard = true}, now));
+}
+
+}  // namespace
+}  // namespace outboxx
