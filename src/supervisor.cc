@@ -48,6 +48,13 @@ struct History {
   milliseconds silence_limit = kSilenceLimit;
 };
 
+// What all sessions have in common.
+struct Wiring {
+  const Config& config;
+  const SignalFd& signals;
+  Metrics& metrics;
+};
+
 struct OpenStream {
   std::unique_ptr<ReplicationStream> stream;
   SessionStart start;
@@ -90,8 +97,8 @@ Result<> wait_for_slot(Connection& sql, const std::string& slot_name, const Hist
   return wait_until_inactive(sql, slot_name, std::nullopt, stop);
 }
 
-Result<> stream_until_end(const Config& config, const SignalFd& signals, Metrics& metrics, History& history, OpenStream open,
-                          Connection sql, Sink& sink) {
+Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
+  const auto& [config, signals, metrics] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
   SlotMonitor monitor(std::move(sql), config.postgres.slot_name, metrics, Clock::now());
   Pipeline pipeline({.stream = *open.stream,
@@ -131,7 +138,8 @@ Result<> stream_until_end(const Config& config, const SignalFd& signals, Metrics
   return ended;
 }
 
-Result<> run_session(const Config& config, const SignalFd& signals, Metrics& metrics, History& history) {
+Result<> run_session(const Wiring& wiring, History& history) {
+  const auto& [config, signals, metrics] = wiring;
   const StopSignal stop = signals.stop();
   const bool is_first = history.phase == Phase::kFirstStart;
   history.phase = is_first ? Phase::kFirstStart : Phase::kConnecting;
@@ -149,7 +157,7 @@ Result<> run_session(const Config& config, const SignalFd& signals, Metrics& met
     TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
     history.made_progress = true;
   }
-  return stream_until_end(config, signals, metrics, history, TRY(std::move(open)), std::move(sql), *sink);
+  return stream_until_end(wiring, history, TRY(std::move(open)), std::move(sql), *sink);
 }
 
 // Says what failed and when the next attempt follows; what repeats only now and then.
@@ -184,7 +192,7 @@ Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metri
   RetryReport report;
   History history;
   while (true) {
-    Result<> ended = run_session(config, signals, metrics, history);
+    Result<> ended = run_session({.config = config, .signals = signals, .metrics = metrics}, history);
     if (ended) {
       return ended;
     }
