@@ -22,7 +22,9 @@ add_executable(unit_tests
   src/http_server_test.cc
   src/metrics_text_test.cc
   src/model/event_id_test.cc
+  src/model/flat_json_test.cc
   src/model/pg_type_test.cc
+  src/model/state_record_test.cc
   src/pipeline_test.cc
   src/postgres/conninfo_test.cc
   src/postgres/libpq_stream_test.cc
@@ -35,6 +37,7 @@ add_executable(unit_tests
   src/postgres/resolver_test.cc
   src/postgres/server_checks_test.cc
   src/postgres/server_error_test.cc
+  src/postgres/server_identity_test.cc
   src/postgres/slot_monitor_test.cc
   src/postgres/slot_test.cc
   src/postgres/table_checks_test.cc
@@ -49,6 +52,7 @@ add_executable(unit_tests
   src/sink/kafka_health_test.cc
   src/sink/kafka_sink_test.cc
   src/sink/stdout_sink_test.cc
+  src/start_decision_test.cc
   src/status_timer_test.cc
   fuzz/replay_test.cc
   tests/simulation/database.cc

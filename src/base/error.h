@@ -20,10 +20,17 @@ enum class ErrorCode : std::uint8_t {
   kPostgresUnreachable = 69,    // no connection, or it was lost; a restart may help
   kInternal = 70,               // a bug of ours
   kKafkaUnreachable = 71,       // no broker answers; a restart may help
-  kSlot = 72,                   // the replication slot is lost, of another kind, or ahead of the server
+  kSlot = 72,                   // the replication slot is missing although we streamed from it, or of another kind
   kKafkaRefused = 73,           // a broker answers, and refuses: credentials, authorisation, topic, message size
   kOutput = 74,                 // standard output was closed or cannot be written
+  kFenced = 75,                 // another process took over this pipeline's Kafka transactions
   kProtocol = 76,               // PostgreSQL sent something we cannot decode
+  kSlotLost = 77,               // the server invalidated the slot
+  kSlotMoved = 78,              // the slot has confirmed more than we did: created again, or used by another client
+  kSlotUnknown = 79,            // there is a slot, and nothing says how far we came with it
+  kServerChanged = 80,          // another server, a restored one, or one that was left behind by a failover
+  kPublicationChanged = 81,     // the publication was dropped and created again
+  kState = 82,                  // the state record cannot be read or written
 };
 
 // message: one line in PostgreSQL's style, lower case, no full stop. hint: full sentences with the way out, or empty.

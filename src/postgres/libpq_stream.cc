@@ -77,8 +77,10 @@ Result<std::unique_ptr<LibpqStream>> LibpqStream::start(Connection&& connection,
   Error error = started.error();
   // 42704: no such slot (the publication is looked up later, with the first change). 22023: a plugin that does not know
   // pgoutput's options.
-  if (error.sqlstate == "42704" || error.sqlstate == "22023" || error.sqlstate == "55000" || error.sqlstate == "58P01") {
+  if (error.sqlstate == "42704" || error.sqlstate == "22023") {
     error.code = ErrorCode::kSlot;
+  } else if (error.sqlstate == "55000" || error.sqlstate == "58P01") {
+    error.code = ErrorCode::kSlotLost;
   }
   if (error.code == ErrorCode::kInterrupted) {
     return std::unexpected(std::move(error));
@@ -201,7 +203,7 @@ std::unexpected<Error> LibpqStream::failed(Error error) const {
         "The publication must have existed when the changes were written. If it was created after the slot, drop slot \"" +
         slot_name_ + "\" and start anew.";
   } else if (error.sqlstate == "55000" || error.sqlstate == "58P01") {
-    error.code = ErrorCode::kSlot;
+    error.code = ErrorCode::kSlotLost;
   }
   if (!error.sqlstate.empty()) {  // the text may be in any language
     error.message += " (SQLSTATE " + error.sqlstate + ")";

@@ -28,7 +28,7 @@ struct StreamOptions {
 class LibpqStream final : public ReplicationStream {
  public:
   // Starts streaming at the slot's confirmed_flush, over a connection of ConnectionMode::kReplication. On failure the
-  // connection is gone. kSlot: the slot does not exist, is lost or is of another kind. kPostgresUnreachable with SQLSTATE
+  // connection is gone. kSlot: the slot does not exist or is of another kind. kSlotLost. kPostgresUnreachable with SQLSTATE
   // 55006: another process uses the slot, which may pass.
   [[nodiscard]] static Result<std::unique_ptr<LibpqStream>> start(Connection&& connection, const StreamOptions& options,
                                                                   StopSignal stop);
@@ -37,7 +37,7 @@ class LibpqStream final : public ReplicationStream {
   // a part was read: one that big ends the rate that raises the mark.
   [[nodiscard]] StreamWait prepare_wait(TimePoint now, bool reading) override;
 
-  // Beyond the base: kSlot when the server lost WAL or the slot, kPostgresMisconfigured when the publication does not exist
+  // Beyond the base: kSlotLost when the server lost WAL or the slot, kPostgresMisconfigured when the publication does not exist
   // or was skipped. After an error or StreamEnded the stream is of no more use.
   [[nodiscard]] Result<StreamMessage> receive() override;
   [[nodiscard]] Result<> send_status(const StandbyStatus& status) override;

@@ -135,7 +135,7 @@ std::string drop_statement(std::string_view name) {
 
 Result<> fail_lost(const SlotState& slot, std::string_view name) {
   const std::string reason = slot.invalidation_reason.empty() ? "" : fmt::format(" ({})", slot.invalidation_reason);
-  return fail(ErrorCode::kSlot,
+  return fail(ErrorCode::kSlotLost,
               fmt::format("replication slot \"{}\" is lost{}: the server removed WAL that it needs; changes after {} were not "
                           "streamed and cannot be",
                           name, reason, to_string(slot.confirmed_flush_lsn)),
@@ -223,7 +223,7 @@ Result<> check_slot(const SlotState& slot, std::string_view name) {
   }
   if (slot.confirmed_flush_lsn > slot.current_wal_lsn) {
     return fail(
-        ErrorCode::kSlot,
+        ErrorCode::kServerChanged,
         fmt::format("replication slot \"{}\" has confirmed {}, but the server's WAL ends at {}: it would skip everything "
                     "up to there",
                     name, to_string(slot.confirmed_flush_lsn), to_string(slot.current_wal_lsn)),

@@ -52,7 +52,7 @@ struct SlotHolder {
 [[nodiscard]] std::optional<SlotState> parse_slot(const QueryResult& result);
 
 // Whether the slot can serve us, whoever uses it now: pgoutput, logical, this database, permanent, not lost, and not ahead of
-// the server's WAL. kSlot with the way out. Pure.
+// the server's WAL. kSlot, kSlotLost or kServerChanged with the way out. Pure.
 [[nodiscard]] Result<> check_slot(const SlotState& slot, std::string_view name);
 
 enum class MissingSlot : std::uint8_t {
@@ -65,9 +65,9 @@ struct EnsuredSlot {
   bool created = false;  // then state.confirmed_flush_lsn is the consistent point
 };
 
-// Uses the slot if it exists and fits (kSlot if not), else creates it over the replication connection. Creation waits for the
-// transactions that are open now: without a limit but the operator's stop, naming them every 5 s. After a stop the half-created
-// slot is gone. The publication must exist already. replication is unusable after an error.
+// Uses the slot if it exists and fits (as check_slot()), else creates it over the replication connection. Creation waits for
+// the transactions that are open now: without a limit but the operator's stop, naming them every 5 s. After a stop the
+// half-created slot is gone. The publication must exist already. replication is unusable after an error.
 [[nodiscard]] Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options,
                                               MissingSlot if_missing, StopSignal stop);
 

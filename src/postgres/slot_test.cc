@@ -23,10 +23,10 @@ SlotState healthy_slot() {
   return slot;
 }
 
-void expect_refused(const SlotState& slot, const std::string& message) {
+void expect_refused(const SlotState& slot, const std::string& message, ErrorCode code = ErrorCode::kSlot) {
   const Result<> result = check_slot(slot, "orders");
   ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kSlot);
+  EXPECT_EQ(result.error().code, code);
   EXPECT_EQ(result.error().message, "replication slot \"orders\" " + message);
   EXPECT_TRUE(result.error().hint.contains("SELECT pg_drop_replication_slot('orders');")) << result.error().hint;
 }
@@ -45,7 +45,8 @@ TEST(CheckSlot, AcceptsSlotThatIsInUse) {
 TEST(CheckSlot, RefusesSlotAheadOfTheServer) {
   SlotState slot = healthy_slot();
   slot.confirmed_flush_lsn = Lsn{0x101};
-  expect_refused(slot, "has confirmed 0/101, but the server's WAL ends at 0/100: it would skip everything up to there");
+  expect_refused(slot, "has confirmed 0/101, but the server's WAL ends at 0/100: it would skip everything up to there",
+                 ErrorCode::kServerChanged);
 }
 
 TEST(CheckSlot, RefusesLostSlotWithReason) {
@@ -55,14 +56,16 @@ TEST(CheckSlot, RefusesLostSlotWithReason) {
   expect_refused(
       slot,
       "is lost (wal_removed): the server removed WAL that it needs; changes after 0/100 were not streamed and cannot "
-      "be");
+      "be",
+      ErrorCode::kSlotLost);
 }
 
 // Servers before 17 do not tell the reason.
 TEST(CheckSlot, RefusesLostSlotWithoutReason) {
   SlotState slot = healthy_slot();
   slot.wal_status = "lost";
-  expect_refused(slot, "is lost: the server removed WAL that it needs; changes after 0/100 were not streamed and cannot be");
+  expect_refused(slot, "is lost: the server removed WAL that it needs; changes after 0/100 were not streamed and cannot be",
+                 ErrorCode::kSlotLost);
 }
 
 TEST(CheckSlot, RefusesInvalidatedSlotWhoseWalIsStillThere) {

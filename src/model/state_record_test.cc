@@ -1,0 +1,141 @@
+#include "model/state_record.h"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/lsn.h"
+
+namespace outboxx {
+namespace {
+
+constexpr std::string_view kOne = "0000000000000001";
+constexpr std::string_view kTwo = "0000000000000002";
+
+StateRecord record_at(std::uint64_t position) {
+  return {.kind = StateKind::kProgress,
+          .epoch = 1,
+          .system_identifier = "7412345678901234567",
+          .timeline = 3,
+          .server_version = 150020,
+          .database = "shop",
+          .slot = "orders",
+          .publication_oid = 16401,
+          .progress = {.position = Lsn{position}, .open_commit = Lsn{}, .ordinal = 0}};
+}
+
+TEST(StateRecord, LooksAsDocumented) {
+  EXPECT_EQ(
+      encode(record_at(0x1'001A2B3C)),
+      R"({"format":1,"kind":"progress","epoch":1,"system":"7412345678901234567","timeline":3,"server_version":150020,)"
+      R"("database":"shop","slot":"orders","publication_oid":16401,"position":"1/1A2B3C","open_commit":"0/0","ordinal":0})");
+  EXPECT_EQ(encode(GapMarker{.database = "shop", .slot = "orders", .from = Lsn{1}, .to = Lsn{2}, .reason = "slot \"lost\""}),
+            R"({"format":1,"kind":"gap","database":"shop","slot":"orders","from":"0/1","to":"0/2","reason":"slot \"lost\""})");
+}
+
+TEST(StateRecord, IsReadAsWritten) {
+  StateRecord record = record_at(0x100);
+  record.database = "a \"b\"\n";
+  record.progress.open_commit = Lsn{0x200};
+  record.progress.ordinal = 17;
+  EXPECT_EQ(decode_state_record(encode(record)), record);
+  record.kind = StateKind::kIntent;
+  EXPECT_EQ(decode_state_record(encode(record)), record);
+}
+
+TEST(StateRecord, RefusesWhatIsNotOne) {
+  const auto refused = [](const std::string& text) {
+    const auto record = decode_state_record(text);
+    return record ? "accepted: " + text : record.error().message;
+  };
+  EXPECT_EQ(refused("hello"), "cannot read the state record: it is not a JSON object of strings and numbers");
+  EXPECT_EQ(refused("{}"), "cannot read the state record: \"format\" is missing or wrong");
+  EXPECT_EQ(refused(R"({"format":2})"), "cannot read the state record: its format is 2, this version knows 1");
+  const std::string good = encode(record_at(1));
+  const auto with = [&good](std::string_view from, std::string_view to) {
+    std::string text = good;
+    return text.replace(text.find(from), from.size(), to);
+  };
+  EXPECT_EQ(refused(with("progress", "dream")), "cannot read the state record: its kind is unknown");
+  EXPECT_EQ(refused(with("\"0/1\"", "\"1\"")), "cannot read the state record: \"position\" is missing or wrong");
+  EXPECT_EQ(refused(with(":3,", ":4294967296,")), "cannot read the state record: \"timeline\" is missing or wrong");
+  EXPECT_EQ(refused(with("\"ordinal\":0", "\"ordinal\":\"0\"")),
+            "cannot read the state record: \"ordinal\" is missing or wrong");
+  EXPECT_EQ(decode_state_record("{}").error().code, ErrorCode::kState);
+}
+
+class StateHistoryTest : public ::testing::Test {
+ protected:
+  void take(std::string_view instance, const StateRecord& record) {
+    ASSERT_TRUE(history_.take(state_key("shop.orders", instance), encode(record)));
+  }
+  Lsn newest() { return history_.newest().value_or(StateRecord{}).progress.position; }
+
+  StateHistory history_{"shop.orders"};
+};
+
+TEST_F(StateHistoryTest, IsEmptyWithoutRecords) {
+  EXPECT_FALSE(history_.newest());
+}
+
+TEST_F(StateHistoryTest, TakesTheFurthestWhateverCameLast) {
+  take(kOne, record_at(0x100));
+  take(kTwo, record_at(0x300));
+  take(kOne, record_at(0x200));  // a process that was frozen, and wrote after its successor
+  EXPECT_EQ(newest(), Lsn{0x300});
+}
+
+TEST_F(StateHistoryTest, TakesTheLastOfOneProcess) {
+  take(kOne, record_at(0x100));
+  take(kOne, record_at(0x200));
+  EXPECT_EQ(newest(), Lsn{0x200});
+}
+
+TEST_F(StateHistoryTest, ANewEpochCountsEvenIfItIsBehind) {
+  take(kOne, record_at(0x300));
+  StateRecord accepted = record_at(0x100);
+  accepted.epoch = 2;
+  take(kTwo, accepted);
+  EXPECT_EQ(newest(), Lsn{0x100});
+}
+
+TEST_F(StateHistoryTest, ProgressCountsMoreThanIntent) {
+  StateRecord intent = record_at(0);
+  intent.kind = StateKind::kIntent;
+  take(kOne, record_at(0));
+  take(kTwo, intent);
+  EXPECT_EQ(history_.newest()->kind, StateKind::kProgress);
+}
+
+TEST_F(StateHistoryTest, OfOneSplitTransactionTheHighestOrdinalCounts) {
+  StateRecord split = record_at(0x100);
+  split.progress.open_commit = Lsn{0x180};
+  split.progress.ordinal = 10;
+  take(kOne, record_at(0x100));
+  take(kOne, split);
+  EXPECT_EQ(history_.newest()->progress, split.progress);
+}
+
+TEST_F(StateHistoryTest, TombstonesRemove) {
+  take(kOne, record_at(0x100));
+  ASSERT_TRUE(history_.take(state_key("shop.orders", kOne), ""));
+  EXPECT_FALSE(history_.newest());
+}
+
+TEST_F(StateHistoryTest, PassesOverWhatIsNotItsOwn) {
+  for (const std::string& key : {state_key("shop.order", kOne), state_key("shop.orders.old", kOne), std::string("shop.orders"),
+                                 gap_key("shop.orders", Lsn{1}), state_key("shop.orders", "000000000000000X")}) {
+    EXPECT_TRUE(history_.take(key, "garbage")) << key;
+  }
+  EXPECT_FALSE(history_.newest());
+}
+
+TEST_F(StateHistoryTest, RefusesGarbageUnderItsKey) {
+  EXPECT_FALSE(history_.take(state_key("shop.orders", kOne), "garbage"));
+}
+
+}  // namespace
+}  // namespace outboxx
