@@ -25,6 +25,9 @@ void AckTracker::commit(Lsn end_lsn) {
   Unit& unit = newest();
   unit.position = end_lsn;
   unit.closed = true;
+  if (unit.has_records) {
+    data_received_ = end_lsn;
+  }
   if (!unit.has_records) {
     pop_newest();
     raise_position(end_lsn);

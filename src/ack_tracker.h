@@ -60,6 +60,9 @@ class AckTracker {
   // The newest position: of a commit or a keepalive.
   [[nodiscard]] Lsn received() const { return received_; }
 
+  // The end of the newest transaction that has records; 0/0: none came yet.
+  [[nodiscard]] Lsn data_received() const { return data_received_; }
+
   [[nodiscard]] bool in_transaction() const { return open_; }
   [[nodiscard]] UnitId open_unit() const { return first_id_ + size_ - 1; }
   [[nodiscard]] std::size_t units() const { return size_; }
@@ -96,6 +99,7 @@ class AckTracker {
   bool open_ = false;    // the newest unit is an open transaction
   Lsn flushed_;
   Lsn received_;
+  Lsn data_received_;
 };
 
 }  // namespace outboxx

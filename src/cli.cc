@@ -64,6 +64,12 @@ void add_wait_option(CLI::App& app, CommandLine& line) {
   app.add_flag("--wait", line.wait, "At the start, wait for servers that cannot be reached (default: give up)");
 }
 
+void add_start_options(CLI::App& app, CommandLine& line) {
+  app.add_flag("--adopt-slot", line.adopts_slot, "Use a slot without a state record: trust its position");
+  app.add_option("--accept-gap", line.accepts_gap, "Go on although changes may be missing, and write a gap marker")
+      ->type_name("REASON");
+}
+
 CLI::App& add_command(CLI::App& parent, const char* name, const char* description, const char* examples) {
   CLI::App& command = *parent.add_subcommand(name, description);
   command.footer(examples);
@@ -75,6 +81,7 @@ void add_commands(CLI::App& app, CommandLine& line) {
   add_config_option(run, line);
   add_log_options(run, line);
   add_wait_option(run, line);
+  add_start_options(run, line);
 
   CLI::App& check = add_command(app, "check", "Check the configuration, PostgreSQL and Kafka; change nothing", kCheckExamples);
   add_config_option(check, line);
@@ -135,6 +142,7 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
   add_config_option(app, line);
   add_log_options(app, line);
   add_wait_option(app, line);
+  add_start_options(app, line);
   bool is_version = false;
   app.add_flag("--version", is_version, "Print the version");
   app.require_subcommand(0, 1);

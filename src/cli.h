@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -16,10 +17,12 @@ struct CommandLine {
   std::string config_path;  // empty for kVersion and kHelp
   log::Level log_level = log::Level::kInfo;
   log::LogFormat log_format = log::LogFormat::kText;
-  bool wait = false;      // kRun: for servers that cannot be reached yet
-  bool json = false;      // kCheck
-  std::string confirm;    // kSlotDrop: the slot's name, typed again
-  std::string help_text;  // kHelp: what to print
+  bool wait = false;                       // kRun: for servers that cannot be reached yet
+  bool adopts_slot = false;                // kRun
+  std::optional<std::string> accepts_gap;  // kRun: the reason
+  bool json = false;                       // kCheck
+  std::string confirm;                     // kSlotDrop: the slot's name, typed again
+  std::string help_text;                   // kHelp: what to print
 };
 
 // Without a subcommand it is "run": outboxx --config FILE. Errors are kUsage.

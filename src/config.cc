@@ -25,6 +25,7 @@
 #include "base/secret_file.h"
 #include "config_reader.h"
 #include "config_rules.h"
+#include "config_state.h"
 #include "config_toml.h"
 #include "http_options.h"
 #include "model/stream.h"
@@ -59,10 +60,20 @@ constexpr auto kKeys = std::to_array<std::string_view>({
     "sink.kafka.compression",
     "sink.kafka.id_header",
     "sink.kafka.in_flight_bytes_max",
+    "sink.kafka.delivery",
+    "sink.kafka.transaction.batch_bytes",
+    "sink.kafka.transaction.batch_records",
+    "sink.kafka.transaction.batch_ms",
+    "sink.kafka.transaction.bytes_max",
+    "sink.kafka.transaction.split_large_transactions",
     "sink.kafka.properties",
     "pipeline.drain_timeout_ms",
     "pipeline.status_interval_ms",
     "pipeline.shutdown_grace_ms",
+    "state.mode",
+    "state.topic",
+    "state.file",
+    "state.id",
     "observability.address",
     "observability.port",
     "streams.name",
@@ -180,6 +191,9 @@ void apply_version(ConfigVersion version, Config& config) {
   config.kafka.id_header = !is_v0;
   config.postgres.pin_time_zone = !is_v0;
   config.postgres.insecure = is_v0;
+  // A slot of the earlier Outboxx has no record: its own position is trusted, once.
+  config.state.adopts_slot = is_v0;
+  config.state.may_be_missing = is_v0;
 }
 
 // The server folds unquoted names, and slot names have to be lower case.
@@ -304,6 +318,7 @@ void read_sink(const ConfigTable& sink, Config& config) {
   const ConfigTable kafka = sink.table("kafka");
   if (config.sink == SinkType::kKafka || kafka.exists()) {
     read_kafka(kafka, config.kafka);
+    read_delivery(kafka, config);
   }
 }
 
@@ -421,6 +436,7 @@ Config read_config(const TomlTable& document, ConfigReport& report) {
   read_pipeline(root.table("pipeline"), config.pipeline);
   read_observability(root.table("observability"), config);
   config.streams = read_streams(root);
+  read_state(root.table("state"), config);
   read_tables(root.table("tables"));
   report_unknown_keys(document, report);
   return config;

@@ -13,7 +13,9 @@
 #include "model/stream.h"
 #include "pipeline_options.h"
 #include "postgres/options.h"
+#include "progress_options.h"
 #include "sink/kafka_options.h"
+#include "state_options.h"
 
 namespace outboxx {
 
@@ -32,6 +34,8 @@ struct Config {
   KafkaOptions kafka;
   std::optional<HttpOptions> observability;
   PipelineOptions pipeline;
+  ProgressOptions progress;
+  StateOptions state;
   std::vector<StreamConfig> streams;
   // What is allowed, but probably not meant: "FILE:LINE:COLUMN: key: what and why". For the caller to log.
   std::vector<std::string> warnings;

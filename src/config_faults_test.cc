@@ -67,11 +67,11 @@ TEST_F(ConfigFaults, AnUnknownKeySuggestsTheNearestOneOrTheRightTable) {
             "f:13:1: sink.kafka.slot_name: unknown key; did you mean \"source.postgres.slot_name\"?");
   EXPECT_EQ(message_with_kafka("zzzzzzzz = 1"),
             "f:13:1: sink.kafka.zzzzzzzz: unknown key; known here: brokers, tls, tls_ca_location, sasl, partitioner, "
-            "compression, id_header, in_flight_bytes_max, properties");
+            "compression, id_header, in_flight_bytes_max, delivery, transaction, properties");
   EXPECT_EQ(message_with_kafka("[sinks]\na = 1"), "f:13:2: sinks: unknown key; did you mean \"sink\"?");
   EXPECT_EQ(message_with_kafka("[sink.kafka.\"sasl.mechanism\"]"),
             "f:13:13: sink.kafka.sasl.mechanism: unknown key; known here: brokers, tls, tls_ca_location, sasl, partitioner, "
-            "compression, id_header, in_flight_bytes_max, properties");
+            "compression, id_header, in_flight_bytes_max, delivery, transaction, properties");
 }
 
 TEST_F(ConfigFaults, ChoicesNameWhatIsAllowed) {

@@ -38,7 +38,7 @@ TEST_F(ConfigProperties, RefusedOnesSayWhy) {
       {"max.in.flight.requests.per.connection", "cannot be set: it could change the order of records"},
       {"queuing.strategy", "cannot be set: it could change the order of records"},
       {"msg_order_cmp", "cannot be set: it could change the order of records"},
-      {"transactional.id", "cannot be set: outboxx does not use Kafka transactions"},
+      {"transactional.id", "cannot be set: use sink.kafka.delivery and state.id"},
       {"delivery.report.only.error", "cannot be set: delivery needs a report for every record"},
       {"topic.blacklist", "cannot be set: records for a hidden topic could not be delivered"},
       {"queue.buffering.max.messages", "cannot be set: use sink.kafka.in_flight_bytes_max"},

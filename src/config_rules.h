@@ -49,6 +49,8 @@ inline constexpr TextRule kOperationRule{
 inline constexpr TextRule kTopicRule{.allowed = "a topic name: 1 to 249 letters, digits, dots, underscores and hyphens",
                                      .length_max = kTopicBytesMax,
                                      .is_valid = is_topic};
+inline constexpr TextRule kPipelineRule{
+    .allowed = "1 to 200 letters, digits, dots, underscores and hyphens", .length_max = 200, .is_valid = is_topic};
 inline constexpr TextRule kColumnRule{
     .allowed = "a column name of 1 to 63 bytes", .length_max = kIdentifierBytesMax, .is_database_name = true};
 

@@ -1,5 +1,7 @@
 #include "dispatcher.h"
 
+#include <cstddef>
+#include <limits>
 #include <utility>
 #include <variant>
 
@@ -92,6 +94,12 @@ Result<> Dispatcher::begin(const pgoutput::Begin& begin, TimePoint now) {
   }
   transaction_ = {.final_lsn = begin.final_lsn, .commit_time = begin.commit_time, .xid = begin.xid};
   next_ordinal_ = 0;
+  // Strictly below: a transaction whose commit record starts at the position has not arrived.
+  if (begin.final_lsn < arrived_.position) {
+    first_ordinal_ = std::numeric_limits<std::uint64_t>::max();
+  } else {
+    first_ordinal_ = begin.final_lsn == arrived_.open_commit ? arrived_.ordinal : 0;
+  }
   tracker_.begin(begin.final_lsn, begin.commit_time, now);
   return {};
 }
@@ -129,6 +137,9 @@ Result<Admission> Dispatcher::change(Operation operation, std::uint32_t relation
   change_.relation = relation;
   change_.transaction = &transaction_;
   change_.ordinal = next_ordinal_++;
+  if (change_.ordinal < first_ordinal_) {
+    return Admission::kAccepted;
+  }
   pending_ = router_.route(*relation, operation);
   part_ = 0;
   serialized_ = false;
@@ -168,7 +179,10 @@ Result<Admission> Dispatcher::deliver() {
 
 void Dispatcher::count_record(std::size_t stream) {
   StreamMetrics& counts = metrics_.streams[stream];
-  counts.bytes.add(record_.key.size() + record_.value.size());
+  const std::size_t bytes = record_.key.size() + record_.value.size();
+  counts.bytes.add(bytes);
+  bytes_ += bytes;
+  ++records_;
   switch (change_.operation) {
     case Operation::kInsert:
       counts.inserts.add();

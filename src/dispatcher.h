@@ -12,11 +12,13 @@
 
 #include "ack_tracker.h"
 #include "base/error.h"
+#include "base/lsn.h"
 #include "base/metrics.h"
 #include "base/time.h"
 #include "format/format.h"
 #include "model/change.h"
 #include "model/record.h"
+#include "model/state_record.h"
 #include "model/stream.h"
 #include "postgres/pgoutput.h"
 #include "postgres/relation_cache.h"
@@ -38,6 +40,17 @@ class Dispatcher {
   [[nodiscard]] Result<Admission> dispatch(const WalData& message, TimePoint now);
   [[nodiscard]] Result<Admission> resume() { return deliver(); }
 
+  // Exactly once: what arrived before is not sent again. Everything that commits before progress.position is passed over, and
+  // of the transaction that was split, the changes that arrived. Before the first dispatch().
+  void resume_at(const Progress& progress) { arrived_ = progress; }
+
+  // Of the open transaction: the start of its commit record, and how many changes came.
+  [[nodiscard]] Lsn open_commit() const { return transaction_.final_lsn; }
+  [[nodiscard]] std::uint64_t ordinal() const { return next_ordinal_; }
+  // Accepted by the sink so far: records, and the bytes of their keys and values.
+  [[nodiscard]] std::uint64_t records() const { return records_; }
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+
   // Records wait for the sink.
   [[nodiscard]] bool blocked() const { return !pending_.empty(); }
 
@@ -58,6 +71,10 @@ class Dispatcher {
   Router router_;
   std::vector<std::unique_ptr<Format>> formats_;  // by stream
   Transaction transaction_;
+  Progress arrived_;
+  std::uint64_t first_ordinal_ = 0;  // changes below it arrived before
+  std::uint64_t records_ = 0;
+  std::uint64_t bytes_ = 0;
   std::uint64_t next_ordinal_ = 0;        // of the next change in the open transaction
   Change change_;                         // the change at work
   std::span<const std::size_t> pending_;  // streams that have not yet got it

@@ -28,10 +28,17 @@ std::string with_line_end(const std::string& text) {
   return text.ends_with('\n') ? text : text + "\n";
 }
 
+Result<> run(const CommandLine& line) {
+  Config config = TRY(load_config(line.config_path));
+  config.state.adopts_slot = config.state.adopts_slot || line.adopts_slot;
+  config.state.accepts_gap = line.accepts_gap;
+  return run_pipeline(config, line.wait);
+}
+
 Result<> run_command(const CommandLine& line) {
   switch (line.command) {
     case Command::kRun:
-      return run_pipeline(TRY(load_config(line.config_path)), line.wait);
+      return run(line);
     case Command::kCheck:
       return run_check(line.config_path, line.json);
     case Command::kSlotShow:
@@ -68,7 +75,7 @@ int exit_code(const Error& error) {
   return static_cast<int>(error.code);
 }
 
-int run(int argc, char** argv) {
+int run_program(int argc, char** argv) {
   const Result<CommandLine> line = parse_command_line(argc, argv);
   if (!line) {
     print_error(line.error());
@@ -103,7 +110,7 @@ int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   outboxx::protect_memory();
   try {
-    return outboxx::run(argc, argv);
+    return outboxx::run_program(argc, argv);
   } catch (const std::exception& exception) {
     std::fprintf(stderr, "outboxx: internal error: %s\n", exception.what());
   } catch (...) {

@@ -26,10 +26,16 @@ std::vector<std::string> topics_of(const Config& config) {
 
 Result<std::unique_ptr<Sink>> make_sink(const Config& config, Metrics& metrics) {
   switch (config.sink) {
-    case SinkType::kKafka:
-      return TRY(KafkaSink::create(config.kafka, topics_of(config), metrics));
+    case SinkType::kKafka: {
+      KafkaOptions options = config.kafka;
+      options.state_topic = config.state.topic;
+      if (options.delivery == DeliveryMode::kExactlyOnce) {
+        options.transactional_id = config.state.id.empty() ? config.postgres.slot_name : config.state.id;
+      }
+      return TRY(KafkaSink::create(options, topics_of(config), metrics));
+    }
     case SinkType::kStdout:
-      return std::make_unique<StdoutSink>(STDOUT_FILENO, metrics);
+      return std::make_unique<StdoutSink>(STDOUT_FILENO, metrics, config.state.file);
   }
   return fail(ErrorCode::kInternal, "unknown sink");
 }

@@ -100,8 +100,9 @@ double replication_lag_seconds(const Metrics& metrics, WallTime now) {
 
 void add_positions(Families& out, const Metrics& metrics) {
   add_gauge(out, "outboxx_received_lsn", "Position up to which WAL was received", metrics.received_lsn);
-  add_gauge(out, "outboxx_flushed_lsn", "Position up to which everything is delivered, as reported to PostgreSQL",
-            metrics.flushed_lsn);
+  add_gauge(out, "outboxx_flushed_lsn", "Position up to which everything is delivered", metrics.flushed_lsn);
+  add_gauge(out, "outboxx_progress_lsn", "Position up to which everything is delivered and recorded, as reported to PostgreSQL",
+            metrics.progress_lsn);
   add_gauge(out, "outboxx_confirmed_lsn", "confirmed_flush_lsn of the replication slot", metrics.confirmed_lsn);
   add_gauge(out, "outboxx_restart_lsn", "restart_lsn of the replication slot", metrics.restart_lsn);
   add_gauge(out, "outboxx_slot_lag_bytes", "WAL written by the server and not confirmed", metrics.slot_lag_bytes);
@@ -117,6 +118,8 @@ void add_delivery(Families& out, const Metrics& metrics) {
   add_counter(out, "outboxx_records_delivered_total", "Records acknowledged by the sink", metrics.records_delivered);
   add_counter(out, "outboxx_produce_errors_total", "Records that the sink refused or failed to deliver",
               metrics.produce_errors);
+  add_counter(out, "outboxx_progress_records_total", "State records that arrived; exactly once: Kafka transactions committed",
+              metrics.progress_records);
   add_counter(out, "outboxx_delivery_restarts_total", "Sessions begun again after a failed delivery",
               metrics.delivery_restarts);
   add_gauge(out, "outboxx_units_pending", "Transactions and keepalives not yet confirmed", metrics.units_pending);

@@ -62,6 +62,7 @@ void fill(Metrics& metrics) {
   metrics.invalid_utf8.add(16);
   metrics.received_lsn.set(0x1FFFFFFFFFFFFF);
   metrics.flushed_lsn.set(22);
+  metrics.progress_lsn.set(21);
   metrics.confirmed_lsn.set(23);
   metrics.restart_lsn.set(24);
   metrics.slot_lag_bytes.set(25);
@@ -69,6 +70,7 @@ void fill(Metrics& metrics) {
   metrics.slot_safe_bytes.set(27);
   metrics.records_delivered.add(31);
   metrics.produce_errors.add(32);
+  metrics.progress_records.add(34);
   metrics.delivery_restarts.add(33);
   for (std::size_t cause = 0; cause < metrics.reconnects.size(); ++cause) {
     metrics.reconnects[cause].add(101 + cause);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -22,6 +23,15 @@ constexpr milliseconds kCopyDoneTimeout{1000};
 // A peer that says nothing is asked for a reply this often.
 constexpr milliseconds kProbeInterval{5'000};
 
+std::optional<Progress> progress_of(const std::optional<StateRecord>& state) {
+  return state ? std::optional(state->progress) : std::nullopt;
+}
+
+// A record is written at most once a second, and what it says is confirmed at once.
+milliseconds status_delay(const SessionStart& start) {
+  return start.state && !start.progress.is_transactional ? milliseconds{0} : StatusTimer::kAfterMove;
+}
+
 }  // namespace
 
 Session::Session(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now)
@@ -30,14 +40,22 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       metrics_(parts.metrics),
       options_(options),
       tracker_(start.confirmed_flush),
-      status_timer_(options.status_interval, start.wal_sender_timeout, start.confirmed_flush, now),
+      gate_(start.progress, progress_of(start.state), now),
+      status_timer_(options.status_interval, start.wal_sender_timeout, start.confirmed_flush, now, status_delay(start)),
       shutdown_watch_(options.shutdown_grace),
       dispatcher_(parts.streams, start.format, parts.sink, tracker_, parts.metrics),
       wal_sender_timeout_(start.wal_sender_timeout),
       silence_limit_(start.silence_limit),
       turned_at_(now),
       last_heard_(now),
-      read_at_latest_(now) {}
+      read_at_latest_(now),
+      recorded_(start.state) {
+  progress_record_.stream = kProgressStream;
+  progress_record_.key = start.state_key;
+  if (start.state && start.progress.is_transactional) {
+    dispatcher_.resume_at(start.state->progress);
+  }
+}
 
 Result<> Session::begin(TimePoint now) {
   return send_status(now);  // asks for a reply: proves the line in both directions
@@ -67,6 +85,7 @@ Result<> Session::turn(Ready ready, TimePoint now) {
   if (reading() && (ready.postgres || more_buffered_ || now >= read_at_latest_)) {
     TRY(drain(now));
   }
+  TRY(record_progress(now));
   TRY(sink_.flush());
   TRY(continue_stop(now));
   TRY(send_status_if_due(now));
@@ -99,7 +118,7 @@ bool Session::reading() const {
 TimePoint Session::next_deadline() const {
   TimePoint deadline = TimePoint::max();
   if (state_ != State::kEndingCopy) {
-    deadline = std::min(status_timer_.next(), next_probe());
+    deadline = std::min({status_timer_.next(), next_probe(), gate_.next()});
   }
   if (reading()) {
     deadline = std::min(deadline, last_heard_ + silence_limit_);
@@ -112,6 +131,11 @@ TimePoint Session::next_deadline() const {
 
 Result<> Session::take_deliveries(TimePoint now) {
   for (const Delivery& delivery : TRY(sink_.poll())) {
+    if (delivery.unit == kProgressUnit) {
+      gate_.acknowledged();
+      metrics_.progress_records.add();
+      continue;
+    }
     tracker_.delivered(delivery.unit, delivery.count);
     shutdown_watch_.delivered(now);
   }
@@ -131,7 +155,7 @@ void Session::take_completed_units(TimePoint now) {
     // The server's clock may be ahead of ours.
     metrics_.commit_to_ack.observe(std::max<std::int64_t>(0, (wall - unit->commit_time).count()));
   }
-  status_timer_.flushed(tracker_.flushed(), now);
+  status_timer_.flushed(confirmable(), now);
 }
 
 // Takes everything that is buffered, here, in libpq and in the kernel, before the next wait.
@@ -150,7 +174,9 @@ Result<> Session::drain(TimePoint now) {
     last_heard_ = now;
     heard_since_status_ = true;
     TRY(take(message, now));
-    if (state_ == State::kFinishingTransaction && !tracker_.in_transaction()) {
+    if (!tracker_.in_transaction() &&
+        (state_ == State::kFinishingTransaction || gate_.is_full(dispatcher_.records(), dispatcher_.bytes(), now))) {
+      more_buffered_ = true;
       break;
     }
   }
@@ -169,7 +195,8 @@ Result<> Session::take(const StreamMessage& message, TimePoint now) {
   if (const auto* keepalive = std::get_if<Keepalive>(&message)) {
     tracker_.keepalive(keepalive->wal_end);
     if (keepalive->reply_requested) {
-      status_timer_.flushed(tracker_.flushed(), now);
+      awaited_ = std::max(awaited_, keepalive->wal_end);
+      status_timer_.flushed(confirmable(), now);
       status_timer_.reply_requested(keepalive->wal_end);
       shutdown_watch_.reply_requested(now);
     }
@@ -178,6 +205,37 @@ Result<> Session::take(const StreamMessage& message, TimePoint now) {
   if (const auto* wal = std::get_if<WalData>(&message)) {
     metrics_.bytes_received.add(wal->data.size());
     TRY(dispatcher_.dispatch(*wal, now));
+  }
+  return {};
+}
+
+ProgressFacts Session::progress_facts() const {
+  const bool is_wanted = awaited_ > confirmable() && tracker_.units() == 0;
+  return {.flushed = tracker_.flushed(),
+          .received = tracker_.received(),
+          .data_received = tracker_.data_received(),
+          .open_commit = tracker_.in_transaction() ? std::optional(dispatcher_.open_commit()) : std::nullopt,
+          .ordinal = dispatcher_.ordinal(),
+          .between_changes = !dispatcher_.blocked(),
+          .records = dispatcher_.records(),
+          .bytes = dispatcher_.bytes(),
+          .is_urgent = is_wanted || state_ == State::kDraining};
+}
+
+Result<> Session::record_progress(TimePoint now) {
+  if (!recorded_) {
+    return {};
+  }
+  const ProgressFacts facts = progress_facts();
+  const auto progress = TRY(gate_.due(facts, now));
+  if (!progress) {
+    return {};
+  }
+  recorded_->progress = *progress;
+  progress_record_.value = encode(*recorded_);
+  // kFull: deliveries bring the next turn.
+  if (TRY(sink_.produce(progress_record_, kProgressUnit)) == Admission::kAccepted) {
+    gate_.written(*progress, facts, now);
   }
   return {};
 }
@@ -198,8 +256,8 @@ Result<> Session::continue_stop(TimePoint now) {
   if (state_ == State::kFinishingTransaction && (too_late || !tracker_.in_transaction())) {
     state_ = State::kDraining;
   }
-  if (state_ == State::kDraining && (too_late || tracker_.all_delivered())) {
-    if (!tracker_.all_delivered()) {
+  if (state_ == State::kDraining && (too_late || all_settled())) {
+    if (!all_settled()) {
       log::warn("not everything was delivered in time; it will be sent again after the next start",
                 {{"records", metrics_.in_flight_records.value()}, {"timeout_ms", options_.drain_timeout.count()}});
     }
@@ -216,9 +274,9 @@ Result<> Session::send_status_if_due(TimePoint now) {
   return sending && (status_timer_.due(now) || now >= next_probe()) ? send_status(now) : Result<>{};
 }
 
-// Write, flush and apply are all F: the server's keepalives then tell how far behind F it is (docs/delivery.md).
+// Write, flush and apply are all the same: the server's keepalives then tell how far behind F it is (docs/delivery.md).
 Result<> Session::send_status(TimePoint now) {
-  const Lsn flushed = tracker_.flushed();
+  const Lsn flushed = confirmable();
   status_timer_.flushed(flushed, now);
   const StandbyStatus status{.write = flushed,
                              .flush = flushed,
@@ -248,7 +306,7 @@ Result<> Session::check_freeze(TimePoint now) const {
 }
 
 Result<> Session::check_peer(TimePoint now) {
-  if (shutdown_watch_.expired(now) && !tracker_.all_delivered()) {
+  if (shutdown_watch_.expired(now) && !all_settled()) {
     return fail(ErrorCode::kPostgresUnreachable,
                 "PostgreSQL is shutting down and waits for changes that could not be delivered in " +
                     std::to_string(options_.shutdown_grace.count()) + " ms",
@@ -269,6 +327,7 @@ void Session::publish_metrics(TimePoint now) {
   metrics_.loop_progress_us.set(duration_cast<microseconds>(now.time_since_epoch()).count());
   metrics_.received_lsn.set(static_cast<std::int64_t>(tracker_.received().value));
   metrics_.flushed_lsn.set(static_cast<std::int64_t>(tracker_.flushed().value));
+  metrics_.progress_lsn.set(static_cast<std::int64_t>(confirmable().value));
   metrics_.units_pending.set(static_cast<std::int64_t>(tracker_.units()));
   const auto oldest = tracker_.oldest_since();
   metrics_.oldest_unit_age_us.set(oldest ? duration_cast<microseconds>(now - *oldest).count() : 0);

@@ -1,6 +1,7 @@
 // Session: one session of streaming as a state machine, from its first status update to its end. One turn:
 //
-//   deliveries of the sink -> drain what PostgreSQL sent -> flush the sink -> next step of a stop -> status update if due
+//   deliveries of the sink -> drain what PostgreSQL sent -> record the position if due -> flush the sink
+//   -> next step of a stop -> status update if due
 //
 // Deterministic: it neither waits nor looks at a clock, but for one latency metric. Stream, sink and time are arguments, so
 // that Pipeline can run it with poll(2), and a test with a virtual clock and simulated servers.
@@ -8,7 +9,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 
 #include "ack_tracker.h"
 #include "base/error.h"
@@ -17,9 +20,12 @@
 #include "base/time.h"
 #include "dispatcher.h"
 #include "format/format.h"
+#include "model/record.h"
+#include "model/state_record.h"
 #include "model/stream.h"
 #include "pipeline_options.h"
 #include "postgres/replication_stream.h"
+#include "progress_gate.h"
 #include "shutdown_watch.h"
 #include "sink/sink.h"
 #include "status_timer.h"
@@ -33,6 +39,10 @@ struct SessionStart {
   FormatOptions format;
   // A peer that says nothing for so long, while we read and ask, is gone.
   std::chrono::milliseconds silence_limit{20'000};
+  // How far the pipeline has come, as the next record will say it; nothing: no state is kept.
+  std::optional<StateRecord> state{};
+  std::string state_key{};
+  ProgressOptions progress{};
 };
 
 // One thread. After an error it is of no more use: what was not confirmed comes again in the next session.
@@ -89,6 +99,11 @@ class Session {
   void take_completed_units(TimePoint now);
   [[nodiscard]] Result<> drain(TimePoint now);
   [[nodiscard]] Result<> take(const StreamMessage& message, TimePoint now);
+  [[nodiscard]] ProgressFacts progress_facts() const;
+  [[nodiscard]] Result<> record_progress(TimePoint now);
+  // What may be confirmed: F, as far as it is recorded.
+  [[nodiscard]] Lsn confirmable() const { return gate_.confirmable(tracker_.flushed()); }
+  [[nodiscard]] bool all_settled() const { return tracker_.all_delivered() && confirmable() == tracker_.flushed(); }
   [[nodiscard]] Result<> continue_stop(TimePoint now);
   [[nodiscard]] Result<> send_status_if_due(TimePoint now);
   [[nodiscard]] Result<> send_status(TimePoint now);
@@ -103,6 +118,7 @@ class Session {
   PipelineOptions options_;
 
   AckTracker tracker_;
+  ProgressGate gate_;
   StatusTimer status_timer_;
   ShutdownWatch shutdown_watch_;
   Dispatcher dispatcher_;
@@ -116,6 +132,9 @@ class Session {
   TimePoint read_at_latest_;  // bytes may be there that poll(2) does not announce
   bool heard_since_status_ = false;
   bool peer_was_silent_ = false;
+  Lsn awaited_;  // the newest position for which the server wanted a reply
+  std::optional<StateRecord> recorded_;
+  Record progress_record_;
 };
 
 }  // namespace outboxx

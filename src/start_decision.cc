@@ -61,9 +61,8 @@ Result<> check_same_server(const StartFacts& facts, const StateRecord& record) {
   return {};
 }
 
-// The table's rows with a record. The slot exists.
+// Slot and record exist, on this server.
 Result<> check_continuation(const StartFacts& facts, const StateRecord& record) {
-  TRY(check_same_server(facts, record));
   const Lsn confirmed = facts.slot->confirmed_flush_lsn;
   if (record.kind == StateKind::kProgress && confirmed > record.progress.position) {
     return refuse(ErrorCode::kSlotMoved,
@@ -98,11 +97,12 @@ Result<> missing_slot(const StartFacts& facts, const StateRecord& record) {
 }
 
 Result<> check_against_record(const StartFacts& facts) {
+  TRY(check_same_server(facts, *facts.record));
   if (facts.slot) {
     return check_continuation(facts, *facts.record);
   }
   if (facts.record->kind == StateKind::kIntent) {
-    return check_same_server(facts, *facts.record);
+    return {};
   }
   return missing_slot(facts, *facts.record);
 }

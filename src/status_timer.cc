@@ -5,8 +5,8 @@
 namespace outboxx {
 
 StatusTimer::StatusTimer(std::chrono::milliseconds max_interval, std::chrono::milliseconds wal_sender_timeout, Lsn flushed,
-                         TimePoint now)
-    : interval_(max_interval), last_sent_(now), sent_position_(flushed), position_(flushed) {
+                         TimePoint now, std::chrono::milliseconds after_move)
+    : interval_(max_interval), after_move_(after_move), last_sent_(now), sent_position_(flushed), position_(flushed) {
   if (wal_sender_timeout.count() > 0) {
     interval_ = std::min(interval_, wal_sender_timeout / 4);
   }
@@ -39,7 +39,7 @@ void StatusTimer::sent(TimePoint now) {
 TimePoint StatusTimer::next() const {
   TimePoint next = last_sent_ + interval_;
   if (moved_at_) {
-    next = std::min(next, *moved_at_ + kAfterMove);
+    next = std::min(next, *moved_at_ + after_move_);
   }
   if (reply_wanted_) {
     next = std::min(next, position_ != sent_position_ ? last_sent_ : last_sent_ + kRepeatedReply);

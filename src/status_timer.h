@@ -19,7 +19,9 @@ class StatusTimer {
   static constexpr std::chrono::milliseconds kRepeatedReply{100};
 
   // wal_sender_timeout: of the server, 0 = none. The interval is a quarter of it, or max_interval if that is less.
-  StatusTimer(std::chrono::milliseconds max_interval, std::chrono::milliseconds wal_sender_timeout, Lsn flushed, TimePoint now);
+  // after_move: how long a moved position may wait.
+  StatusTimer(std::chrono::milliseconds max_interval, std::chrono::milliseconds wal_sender_timeout, Lsn flushed, TimePoint now,
+              std::chrono::milliseconds after_move = kAfterMove);
 
   // A keepalive with a reply request.
   void reply_requested(Lsn wal_end);
@@ -36,6 +38,7 @@ class StatusTimer {
 
  private:
   std::chrono::milliseconds interval_;
+  std::chrono::milliseconds after_move_;
   TimePoint last_sent_;
   Lsn sent_position_;
   Lsn position_;

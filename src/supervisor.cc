@@ -23,6 +23,9 @@
 #include "postgres/slot_monitor.h"
 #include "retry_policy.h"
 #include "sink/sink.h"
+#include "start_decision.h"
+#include "start_slot.h"
+#include "state_store.h"
 
 namespace outboxx {
 namespace {
@@ -73,19 +76,27 @@ Result<milliseconds> read_wal_sender_timeout(Connection& replication, StopSignal
 
 Result<OpenStream> open_stream(const Config& config, Connection& sql, const History& history, StopSignal stop) {
   const PostgresOptions& options = config.postgres;
+  StateStore store = TRY(StateStore::open(config, pipeline_id(config, sql.database()), stop));
+  // What an operator said holds for the first session, not for what a later one finds.
+  const StartOverrides overrides{.adopts_slot = config.state.adopts_slot,
+                                 .accepts_gap = history.has_streamed ? std::nullopt : config.state.accepts_gap};
   Connection replication = TRY(Connection::open(options, ConnectionMode::kReplication, stop));
   const MissingSlot if_missing = history.has_streamed ? MissingSlot::kRefuse : MissingSlot::kCreate;
-  const EnsuredSlot slot = TRY(ensure_slot(replication, sql, options, if_missing, stop));
+  StartedSlot started = TRY(start_slot({.replication = replication, .sql = sql}, options, store,
+                                       {.overrides = overrides, .if_missing = if_missing}, stop));
   const milliseconds wal_sender_timeout = TRY(read_wal_sender_timeout(replication, stop));
   SessionId session = TRY(read_session_id(replication, stop));
   const bool sql_ascii = replication.is_sql_ascii();
   auto stream = TRY(LibpqStream::start(std::move(replication),
                                        {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop));
   return OpenStream{.stream = std::move(stream),
-                    .start = {.confirmed_flush = slot.state.confirmed_flush_lsn,
+                    .start = {.confirmed_flush = started.slot.confirmed_flush_lsn,
                               .wal_sender_timeout = wal_sender_timeout,
                               .format = {.replace_invalid_utf8 = sql_ascii},
-                              .silence_limit = history.silence_limit},
+                              .silence_limit = history.silence_limit,
+                              .state = std::move(started.state),
+                              .state_key = store.key(),
+                              .progress = config.progress},
                     .session = std::move(session)};
 }
 

@@ -43,6 +43,7 @@ add_executable(unit_tests
   src/postgres/table_checks_test.cc
   src/postgres/tls_policy_test.cc
   src/process_usage_test.cc
+  src/progress_gate_test.cc
   src/retry_policy_test.cc
   src/router_test.cc
   src/session_liveness_test.cc
@@ -84,9 +85,12 @@ add_executable(simulation
   src/format/format.cc
   src/format/json_writer.cc
   src/format/outboxx_json.cc
+  src/model/flat_json.cc
   src/model/pg_type.cc
+  src/model/state_record.cc
   src/postgres/pgoutput.cc
   src/postgres/relation_cache.cc
+  src/progress_gate.cc
   src/router.cc
   src/session.cc
   src/status_timer.cc

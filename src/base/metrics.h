@@ -107,6 +107,7 @@ struct Metrics {
   // Positions, as the 64-bit number of the LSN.
   Gauge received_lsn;
   Gauge flushed_lsn;    // delivered: what we report to PostgreSQL
+  Gauge progress_lsn;   // recorded: flushed, as far as the state record says so too
   Gauge confirmed_lsn;  // what the slot says it has (slot monitor)
   Gauge restart_lsn;
   Gauge slot_lag_bytes;       // current WAL end minus confirmed_lsn (slot monitor)
@@ -116,6 +117,7 @@ struct Metrics {
   // Delivery.
   Counter records_delivered;
   Counter produce_errors;     // refused or failed records
+  Counter progress_records;   // state records that arrived; in exactly-once mode, Kafka transactions
   Counter delivery_restarts;  // new producers after a failed delivery
   Gauge units_pending;        // transactions and keepalives not yet confirmed
   Gauge oldest_unit_age_us;   // since the oldest unconfirmed unit was received; 0 if there is none

@@ -120,17 +120,17 @@ Result<StateRecord> decode_state_record(std::string_view text) {
     return unreadable("its format is " + std::to_string(format) + ", this version knows " + std::to_string(kFormat));
   }
   const std::string kind = members.text("kind");
-  const StateRecord record{.kind = kind == "intent" ? StateKind::kIntent : StateKind::kProgress,
-                           .epoch = members.number("epoch"),
-                           .system_identifier = members.text("system"),
-                           .timeline = members.number32("timeline"),
-                           .server_version = members.number32("server_version"),
-                           .database = members.text("database"),
-                           .slot = members.text("slot"),
-                           .publication_oid = members.number32("publication_oid"),
-                           .progress = {.position = members.position("position"),
-                                        .open_commit = members.position("open_commit"),
-                                        .ordinal = members.number("ordinal")}};
+  StateRecord record{.kind = kind == "intent" ? StateKind::kIntent : StateKind::kProgress,
+                     .epoch = members.number("epoch"),
+                     .system_identifier = members.text("system"),
+                     .timeline = members.number32("timeline"),
+                     .server_version = members.number32("server_version"),
+                     .database = members.text("database"),
+                     .slot = members.text("slot"),
+                     .publication_oid = members.number32("publication_oid"),
+                     .progress = {.position = members.position("position"),
+                                  .open_commit = members.position("open_commit"),
+                                  .ordinal = members.number("ordinal")}};
   if (!members.wrong().empty()) {
     return unreadable("\"" + members.wrong() + "\" is missing or wrong");
   }

@@ -66,6 +66,7 @@ class Connection {
 
   [[nodiscard]] int fd() const { return PQsocket(connection_.get()); }
   [[nodiscard]] int server_version() const { return PQserverVersion(connection_.get()); }  // 150020 for 15.20
+  [[nodiscard]] std::string database() const { return PQdb(connection_.get()); }
   [[nodiscard]] int backend_pid() const { return PQbackendPID(connection_.get()); }
   [[nodiscard]] bool is_sql_ascii() const;  // the database's encoding
   // A notice said that the publication could not be loaded (PostgreSQL 18 goes on, without its rows).

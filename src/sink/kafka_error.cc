@@ -22,6 +22,8 @@ constexpr auto kRefusals = std::to_array<rd_kafka_resp_err_t>({
     RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
     RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
     RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
     RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
     RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM,
     RD_KAFKA_RESP_ERR_ILLEGAL_SASL_STATE,
@@ -56,6 +58,9 @@ std::string quoted(std::string_view name) {
 }  // namespace
 
 ErrorCode kafka_error_code(rd_kafka_resp_err_t error) {
+  if (error == RD_KAFKA_RESP_ERR__FENCED || error == RD_KAFKA_RESP_ERR_PRODUCER_FENCED) {
+    return ErrorCode::kFenced;
+  }
   return std::ranges::find(kRefusals, error) != kRefusals.end() ? ErrorCode::kKafkaRefused : ErrorCode::kKafkaUnreachable;
 }
 
@@ -82,6 +87,14 @@ std::string kafka_error_hint(rd_kafka_resp_err_t error, std::string_view topic) 
     return "Compare this machine's clock with the brokers': a record must not be dated further ahead than "
            "message.timestamp.after.max.ms of topic " +
            quoted(topic) + ", an hour by default.";
+  }
+  if (error == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
+    return "Allow it: kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME --operation Write "
+           "--operation Describe --transactional-id 'ID', where ID is the id of [state].";
+  }
+  if (error == RD_KAFKA_RESP_ERR__FENCED || error == RD_KAFKA_RESP_ERR_PRODUCER_FENCED) {
+    return "Another process of this pipeline took over its Kafka transactions. Let only one run; if it is another pipeline, "
+           "give this one an id of its own in [state].";
   }
   if (error == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED || error == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
       error == RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM) {

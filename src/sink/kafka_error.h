@@ -10,9 +10,9 @@
 
 namespace outboxx {
 
-// kKafkaRefused for errors that come again however often we try (too large, not authorised, not supported), else
-// kKafkaUnreachable. A record that is refused is never skipped, so a wrong kKafkaRefused costs a restart by hand, and a
-// wrong kKafkaUnreachable a loop of attempts.
+// kFenced if another producer with the same transactional.id came; kKafkaRefused for errors that come again however often we
+// try (too large, not authorised, not supported), else kKafkaUnreachable. A record that is refused is never skipped, so a wrong
+// kKafkaRefused costs a restart by hand, and a wrong kKafkaUnreachable a loop of attempts.
 [[nodiscard]] ErrorCode kafka_error_code(rd_kafka_resp_err_t error);
 
 // True for errors that only follow from an earlier one: the producer was stopped, and the rest of its queue with it. The

@@ -19,7 +19,10 @@ struct SaslOptions {
   std::string password_file{};  // read again for each producer and after a refused login; empty: the environment has it
 };
 
+enum class DeliveryMode : std::uint8_t { kAtLeastOnce, kExactlyOnce };
+
 struct KafkaOptions {
+  DeliveryMode delivery = DeliveryMode::kAtLeastOnce;
   std::vector<std::string> brokers;
   bool tls = true;
   std::string tls_ca_location;  // empty: the system's certificates
@@ -27,6 +30,8 @@ struct KafkaOptions {
   std::string partitioner = "murmur2_random";
   std::string compression = "lz4";  // librdkafka's compression.codec; v0 files: none
   bool id_header = true;            // the outboxx-id header on each record
+  std::string state_topic;          // where kProgressStream's records go; empty: there are none
+  std::string transactional_id;     // not empty: exactly once, a Kafka transaction up to each of them
   bool creates_topics = true;       // false: open() takes missing topics as they are, so that a check changes nothing
   std::size_t in_flight_bytes_max = std::size_t{8} * 1024 * 1024;
   std::vector<std::pair<std::string, std::string>> properties;  // passed to librdkafka after our own settings

@@ -87,6 +87,7 @@ Result<std::unique_ptr<KafkaSink>> KafkaSink::create(const KafkaOptions& options
 KafkaSink::KafkaSink(const KafkaOptions& options, Metrics& metrics)
     : brokers_(broker_list(options)),
       sasl_(options.sasl),
+      state_topic_name_(options.state_topic),
       id_header_(options.id_header),
       creates_topics_(options.creates_topics),
       record_overhead_(kRecordOverhead + (options.id_header ? kIdHeader.size() + kEventIdSize : 0)),
@@ -119,6 +120,9 @@ Result<> KafkaSink::start(const KafkaOptions& options, std::span<const std::stri
     }
     topics_.push_back(handle);
   }
+  if (!options.transactional_id.empty()) {
+    transactions_.emplace(kafka_, wakeup_.get());
+  }
   warn_of_old_version();
   return {};
 }
@@ -132,9 +136,15 @@ pollfd KafkaSink::poll_fd() const {
 }
 
 Result<Admission> KafkaSink::produce(const Record& record, UnitId unit) {
-  CHECK(record.stream < topics_.size() || failure_);
+  CHECK(record.stream < topics_.size() || record.stream == kProgressStream || failure_);
   if (failure_) {
     return std::unexpected(*failure_);
+  }
+  if (record.stream == kProgressStream) [[unlikely]] {
+    return produce_progress(record);
+  }
+  if (transactions_ && !TRY(in_transaction())) {
+    return Admission::kFull;
   }
   const std::size_t bytes = record.key.size() + record.value.size() + record_overhead_;
   // A record larger than the cap goes alone.
@@ -164,6 +174,7 @@ Result<std::span<const Delivery>> KafkaSink::poll() {
   deliveries_.clear();
   if (!failure_) {
     handle_events();
+    take_commit();
   }
   update_gauges();
   if (failure_) {
@@ -179,6 +190,10 @@ void KafkaSink::abandon() noexcept {
     return;
   }
   rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  transactions_.reset();
+  if (state_topic_ != nullptr) {
+    rd_kafka_topic_destroy(std::exchange(state_topic_, nullptr));
+  }
   if (queue_ != nullptr) {
     rd_kafka_queue_io_event_enable(queue_, -1, nullptr, 0);
     rd_kafka_queue_destroy(std::exchange(queue_, nullptr));
@@ -294,17 +309,23 @@ void KafkaSink::handle_deliveries(rd_kafka_event_t* event) {
   std::uint64_t delivered = 0;
   const rd_kafka_message_t* cause = nullptr;
   while (const rd_kafka_message_t* const message = rd_kafka_event_message_next(event)) {
-    const std::size_t bytes = message->len + message->key_len + record_overhead_;
-    CHECK(in_flight_records_ > 0 && in_flight_bytes_ >= bytes);
-    in_flight_bytes_ -= bytes;
-    --in_flight_records_;
+    const UnitId unit = to_unit(message->_private);
+    const bool is_progress = unit == kProgressUnit;
+    if (!is_progress) {
+      const std::size_t bytes = message->len + message->key_len + record_overhead_;
+      CHECK(in_flight_records_ > 0 && in_flight_bytes_ >= bytes);
+      in_flight_bytes_ -= bytes;
+      --in_flight_records_;
+    }
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) [[unlikely]] {
       cause = likelier_cause(cause, message);
       metrics_.produce_errors.add();
       continue;
     }
-    ++delivered;
-    const UnitId unit = to_unit(message->_private);
+    if (is_progress && transactions_) {
+      continue;  // it counts when it is committed
+    }
+    delivered += is_progress ? 0 : 1;
     if (!deliveries_.empty() && deliveries_.back().unit == unit) {
       ++deliveries_.back().count;
     } else {
@@ -312,7 +333,7 @@ void KafkaSink::handle_deliveries(rd_kafka_event_t* event) {
     }
   }
   metrics_.records_delivered.add(delivered);
-  if (delivered > 0) {
+  if (cause == nullptr) {
     health_.on_answer();
   }
   if (cause != nullptr) [[unlikely]] {

@@ -1,4 +1,4 @@
-// KafkaSink: delivers records with librdkafka's idempotent producer.
+// KafkaSink: delivers records with librdkafka's idempotent producer; in exactly-once mode in Kafka transactions.
 #pragma once
 
 #include <librdkafka/rdkafka.h>
@@ -21,6 +21,7 @@
 #include "model/record.h"
 #include "sink/kafka_health.h"
 #include "sink/kafka_options.h"
+#include "sink/kafka_transactions.h"
 #include "sink/sink.h"
 
 namespace outboxx {
@@ -61,6 +62,11 @@ class KafkaSink final : public Sink {
 
   [[nodiscard]] rd_kafka_resp_err_t enqueue(rd_kafka_topic_t* topic, const Record& record, UnitId unit);
   [[nodiscard]] Result<Admission> not_accepted(rd_kafka_resp_err_t error, const Record& record);
+  // kProgressStream, in kafka_sink_progress.cc.
+  [[nodiscard]] Result<Admission> produce_progress(const Record& record);
+  [[nodiscard]] Result<bool> in_transaction();
+  void take_commit();
+
   void handle_events();
   void handle_event(rd_kafka_event_t* event);
   void handle_deliveries(rd_kafka_event_t* event);
@@ -73,17 +79,20 @@ class KafkaSink final : public Sink {
 
   std::string brokers_;  // as configured, for messages
   std::optional<SaslOptions> sasl_;
+  std::string state_topic_name_;
   bool id_header_;
   bool creates_topics_;
   std::size_t record_overhead_;  // charged per record beside key and value
   std::size_t in_flight_bytes_max_;
   Metrics& metrics_;
   KafkaHealth health_;
-  UniqueFd wakeup_;                        // an eventfd: librdkafka writes when the queue becomes non-empty
-  rd_kafka_t* kafka_ = nullptr;            // null after abandon()
-  rd_kafka_queue_t* queue_ = nullptr;      // the main queue: delivery reports, errors, statistics, logs
-  std::vector<rd_kafka_topic_t*> topics_;  // by stream
-  std::size_t in_flight_bytes_ = 0;        // with the overhead
+  UniqueFd wakeup_;                                // an eventfd: librdkafka writes when the queue becomes non-empty
+  rd_kafka_t* kafka_ = nullptr;                    // null after abandon()
+  rd_kafka_queue_t* queue_ = nullptr;              // the main queue: delivery reports, errors, statistics, logs
+  std::vector<rd_kafka_topic_t*> topics_;          // by stream
+  rd_kafka_topic_t* state_topic_ = nullptr;        // from the first progress on: until then a look at it could create it
+  std::optional<KafkaTransactions> transactions_;  // exactly once
+  std::size_t in_flight_bytes_ = 0;                // with the overhead
   std::size_t in_flight_records_ = 0;
   std::vector<Delivery> deliveries_;
   std::string id_text_;           // reused

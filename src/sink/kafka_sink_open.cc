@@ -56,7 +56,7 @@ Result<> KafkaSink::open(TimePoint deadline, StopSignal stop) {
     const Readiness answer = TRY(ask_for_topics(deadline));
     if (answer == Readiness::kReady || (answer == Readiness::kTopicMissing && !creates_topics_)) {
       health_.on_answer();
-      return {};
+      return transactions_ ? transactions_->init(deadline, stop) : Result<>{};
     }
     // What was learnt stays the reason, even if the last request was cut short by the deadline.
     if (answer != Readiness::kNoBroker) {

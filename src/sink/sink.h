@@ -3,7 +3,9 @@
 
 #include <poll.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "base/error.h"
@@ -18,6 +20,12 @@ enum class Admission : std::uint8_t {
   kAccepted,  // the sink has copied the record and will deliver it or fail in poll()
   kFull,      // back-pressure: nothing was taken; offer the same record again after poll() brought deliveries
 };
+
+// A record of this stream is the pipeline's position, for the place where state is kept; its unit is kProgressUnit, and at most
+// one is under way. The sink reports it delivered when it is durable: in exactly-once mode, when it and everything before it
+// was committed as one Kafka transaction. Until then the sink may be full for everything else.
+inline constexpr std::size_t kProgressStream = std::numeric_limits<std::size_t>::max();
+inline constexpr UnitId kProgressUnit = std::numeric_limits<UnitId>::max();
 
 // count records of unit have arrived for good.
 struct Delivery {

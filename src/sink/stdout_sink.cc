@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "base/metrics.h"
@@ -22,6 +23,7 @@
 #include "base/wait.h"
 #include "model/record.h"
 #include "sink/sink.h"
+#include "sink/state_file.h"
 
 namespace outboxx {
 namespace {
@@ -49,13 +51,19 @@ Result<> StdoutSink::open(TimePoint /*deadline*/, StopSignal /*stop*/) {
 }
 
 pollfd StdoutSink::poll_fd() const {
-  if (records_.empty()) {
+  if (records_.empty() && !progress_is_written_) {
     return {.fd = -1, .events = 0, .revents = 0};
   }
   return {.fd = fd_, .events = POLLOUT, .revents = 0};
 }
 
 Result<Admission> StdoutSink::produce(const Record& record, UnitId unit) {
+  if (record.stream == kProgressStream) {
+    // Waits for the disk, once a second at most: who needs more takes Kafka.
+    TRY(write_state_file(state_file_, record.value));
+    progress_is_written_ = true;
+    return Admission::kAccepted;
+  }
   const std::size_t bytes = record.value.size() + 1;
   // A record larger than the cap goes alone.
   if (pending_bytes() > 0 && pending_bytes() + bytes > kPendingBytesMax) {
@@ -86,6 +94,9 @@ Result<std::span<const Delivery>> StdoutSink::poll() {
     } else {
       deliveries_.push_back({.unit = unit, .count = 1});
     }
+  }
+  if (std::exchange(progress_is_written_, false)) {
+    deliveries_.push_back({.unit = kProgressUnit, .count = 1});
   }
   metrics_.records_delivered.add(delivered);
   update_gauges();

@@ -24,8 +24,9 @@ namespace outboxx {
 // and nothing ever blocks. SIGPIPE must be ignored by the process: a closed reader is then the error kOutput.
 class StdoutSink final : public Sink {
  public:
-  // Does not own fd. metrics outlives the sink.
-  StdoutSink(int fd, Metrics& metrics) : fd_(fd), metrics_(metrics) {}
+  // Does not own fd. metrics outlives the sink. state_file: where kProgressStream's records go, one at a time.
+  StdoutSink(int fd, Metrics& metrics, std::string state_file = {})
+      : fd_(fd), metrics_(metrics), state_file_(std::move(state_file)) {}
 
   [[nodiscard]] Result<> open(TimePoint deadline, StopSignal stop) override;
   // Writability while records are not written, or written and not yet reported by poll(); otherwise there is nothing to wait
@@ -50,6 +51,8 @@ class StdoutSink final : public Sink {
 
   int fd_;
   Metrics& metrics_;
+  std::string state_file_;
+  bool progress_is_written_ = false;  // and not yet reported by poll()
   bool is_regular_file_ = false;
   std::string buffer_;
   std::size_t written_ = 0;         // of buffer_

@@ -7,7 +7,7 @@ import threading
 import time
 
 RESTART_PAUSE_S = 0.1  # systemd's default RestartSec
-NOT_RESTARTED = {64, 65, 66, 72, 73, 76}  # docs/exit-codes.md: RestartPreventExitStatus
+NOT_RESTARTED = {64, 65, 66, 72, 73, 75, 76, 77, 78, 79, 80, 81, 82}  # docs/exit-codes.md: RestartPreventExitStatus
 GRACEFUL = {0}
 
 

@@ -1,6 +1,7 @@
 """The program under test, as a child process."""
 
 import copy
+import hashlib
 import json
 import os
 import re
@@ -61,7 +62,7 @@ class Outboxx:
         self._wrapper = list(wrapper)
         if strace is not None:
             self._wrapper += ["strace", "-D", *strace, "-o", self.strace_path]
-        self.config = default_config(kafka, streams, self.port)
+        self.config = default_config(kafka, streams, self.port, str(getattr(postgres, "directory", postgres)))
         self.configure(**(config or {}))
 
     def configure(self, **changes):
@@ -194,7 +195,7 @@ class Outboxx:
         return f"config: {self.config_path}\nlog: {self.log_path}\n{wait.tail(self.log_path)}"
 
 
-def default_config(kafka, streams, port):
+def default_config(kafka, streams, port, source):
     config = {
         "metadata": {"version": "v1"},
         "source": {"type": "postgres",
@@ -205,6 +206,8 @@ def default_config(kafka, streams, port):
     }
     if kafka is not None:
         bootstrap = kafka if isinstance(kafka, str) else kafka.bootstrap()
+        # Of their own: tests share a broker, and their servers, copies of one template, have the same system identifier.
+        config["state"] = {"topic": f"state-{hashlib.sha256(source.encode()).hexdigest()[:16]}"}
         config["sink"] = {"type": "kafka", "kafka": {"brokers": bootstrap.split(","), "tls": False}}
     return config
 

@@ -14,8 +14,9 @@ LINES_MAX = 500
 MODEL = {"base", "model"}
 MIDDLE = {"postgres", "format", "sink", "router", "ack_tracker", "status_timer"}
 HTTP = {"http_server", "http_responder", "metrics_text", "process_usage"}
-OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h"}
-SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch"}
+OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h", "progress_options.h",
+           "state_options.h"}
+SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "progress_gate"}
 PIPELINE = SESSION | {"session", "pipeline"}
 COMMANDS = PIPELINE | HTTP | {"retry_policy", "supervisor", "config", "make_sink"}
 MAY_INCLUDE = {
@@ -27,11 +28,15 @@ MAY_INCLUDE = {
     "shutdown_watch": MODEL,
     "dispatcher": MODEL | MIDDLE,
     "session": SESSION,
+    "progress_gate": MODEL,
     "start_decision": MODEL | {"postgres"},
+    "state_store": MODEL | {"sink", "config"},
+    "start_slot": MODEL | {"postgres", "start_decision", "state_store"},
     "pipeline": PIPELINE,
     "make_sink": MODEL | {"sink", "config"},
     "retry_policy": {"base"},
-    "supervisor": PIPELINE | {"config", "make_sink", "retry_policy", "start_decision"},
+    "supervisor": PIPELINE | {"config", "make_sink", "retry_policy", "start_decision", "start_slot",
+                              "state_store"},
     "config": MODEL,
     "commands": COMMANDS,
     "cli": COMMANDS | {"commands"},

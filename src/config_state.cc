@@ -1,0 +1,84 @@
+#include "config_state.h"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "config.h"
+#include "config_reader.h"
+#include "config_rules.h"
+#include "model/stream.h"
+#include "progress_options.h"
+#include "sink/kafka_options.h"
+#include "state_options.h"
+
+namespace outboxx {
+namespace {
+
+constexpr auto kDeliveries = std::to_array<Choice<DeliveryMode>>(
+    {{"at_least_once", DeliveryMode::kAtLeastOnce}, {"exactly_once", DeliveryMode::kExactlyOnce}});
+constexpr auto kStateModes =
+    std::to_array<Choice<StateMode>>({{"topic", StateMode::kTopic}, {"file", StateMode::kFile}, {"none", StateMode::kNone}});
+
+void assign(std::optional<ConfigText> text, std::string& target) {
+  if (text) {
+    target = std::move(text->value);
+  }
+}
+
+void read_transaction(const ConfigTable& transaction, ProgressOptions& options) {
+  const auto read = [&transaction](std::string_view key, std::int64_t minimum, std::int64_t maximum, std::uint64_t& target) {
+    auto number = static_cast<std::int64_t>(target);
+    transaction.read_integer(key, minimum, maximum, number);
+    target = static_cast<std::uint64_t>(number);
+  };
+  read("batch_bytes", 1024, std::int64_t{1} << 30, options.batch_bytes);
+  read("batch_records", 1, 10'000'000, options.batch_records);
+  std::int64_t milliseconds = options.batch_age.count();
+  transaction.read_integer("batch_ms", 1, 10'000, milliseconds);
+  options.batch_age = std::chrono::milliseconds(milliseconds);
+  read("bytes_max", 1024, std::int64_t{1} << 40, options.split_bytes);
+  transaction.read_bool("split_large_transactions", options.may_split);
+}
+
+}  // namespace
+
+void read_delivery(const ConfigTable& kafka, Config& config) {
+  kafka.read_choice("delivery", std::span<const Choice<DeliveryMode>>(kDeliveries), config.kafka.delivery);
+  config.progress.is_transactional = config.kafka.delivery == DeliveryMode::kExactlyOnce;
+  read_transaction(kafka.table("transaction"), config.progress);
+}
+
+void read_state(const ConfigTable& state, Config& config) {
+  StateOptions& options = config.state;
+  const bool is_stdout = config.sink == SinkType::kStdout;
+  assign(state.text("file", kPathRule), options.file);
+  options.mode = !is_stdout ? StateMode::kTopic : options.file.empty() ? StateMode::kNone : StateMode::kFile;
+  const StateMode natural = options.mode;
+  state.read_choice("mode", std::span<const Choice<StateMode>>(kStateModes), options.mode);
+  assign(state.text("topic", kTopicRule), options.topic);
+  assign(state.text("id", kPipelineRule), options.id);
+  const auto fault = [&state](std::string_view key, std::string_view problem) {
+    const TomlValue* const value = state.find(key);
+    state.report().fault(value == nullptr ? state.position() : value->position, state.full_name(key), problem);
+  };
+  if (options.mode != StateMode::kNone && options.mode != natural) {
+    fault("mode", is_stdout ? "must be \"file\", with a file, or \"none\" for the sink \"stdout\""
+                            : "must be \"topic\" or \"none\" for the sink \"kafka\"");
+  }
+  if (options.mode == StateMode::kNone && config.progress.is_transactional && !is_stdout) {
+    fault("mode", "must be \"topic\": sink.kafka.delivery is \"exactly_once\", and records its position there");
+  }
+  for (const StreamConfig& stream : config.streams) {
+    if (options.mode == StateMode::kTopic && stream.topic == options.topic) {
+      fault("topic", "must not be the topic of a stream");
+    }
+  }
+}
+
+}  // namespace outboxx

@@ -1,0 +1,94 @@
+#include "start_slot.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/lsn.h"
+#include "model/state_record.h"
+#include "postgres/server_identity.h"
+#include "postgres/slot.h"
+#include "start_decision.h"
+#include "state_store.h"
+
+namespace outboxx {
+namespace {
+
+// The slot is read before the record: its position follows the record's, and so never looks to be ahead of it.
+Result<StartFacts> gather_facts(const ServerSessions& sessions, const PostgresOptions& options, StateStore& store,
+                                StopSignal stop) {
+  auto& [replication, sql] = sessions;
+  StartFacts facts{.slot_name = options.slot_name,
+                   .publication_name = options.publication_name,
+                   .server = TRY(read_identity(replication, stop)),
+                   .publication_oid = TRY(read_publication_oid(sql, options.publication_name, stop)),
+                   .slot = TRY(read_slot(sql, options.slot_name, stop)),
+                   .state_is_kept = store.is_kept(),
+                   .record = std::nullopt,
+                   .switch_point = std::nullopt};
+  if (facts.slot && facts.slot->is_being_created()) {
+    facts.slot.reset();  // by another instance, perhaps: ensure_slot() waits for it
+  }
+  const StateHistory history = TRY(store.read(stop));
+  facts.record = history.newest();
+  if (facts.record && facts.server.timeline > facts.record->timeline) {
+    facts.switch_point = TRY(read_switch_point(replication, facts.server.timeline, facts.record->timeline, stop));
+  }
+  if (facts.slot) {
+    TRY(store.forget(history, facts.slot->confirmed_flush_lsn, stop));
+  }
+  return facts;
+}
+
+StateRecord next_record(const StartFacts& facts) {
+  return {.kind = StateKind::kProgress,
+          .epoch = facts.record ? facts.record->epoch : 1,
+          .system_identifier = facts.server.system_identifier,
+          .timeline = facts.server.timeline,
+          .server_version = facts.server.server_version,
+          .database = facts.server.database,
+          .slot = facts.slot_name,
+          .publication_oid = facts.publication_oid,
+          .progress = {}};
+}
+
+Result<> write_gap(StateStore& store, const StartFacts& facts, Lsn to, const StartOverrides& overrides, StopSignal stop) {
+  const Lsn from = facts.record->progress.position;
+  log::warn("the stream has a gap", {{"from", from}, {"to", to}, {"reason", *overrides.accepts_gap}});
+  return store.write(
+      GapMarker{
+          .database = facts.server.database, .slot = facts.slot_name, .from = from, .to = to, .reason = *overrides.accepts_gap},
+      stop);
+}
+
+}  // namespace
+
+Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptions& options, StateStore& store,
+                               const StartPolicy& policy, StopSignal stop) {
+  const StartFacts facts = TRY(gather_facts(server, options, store, stop));
+  const StartDecision decision = TRY(decide_start(facts, policy.overrides));
+  if (!decision.warning.empty()) {
+    log::warn(decision.warning);
+  }
+  StateRecord record = next_record(facts);
+  if (decision.action == StartAction::kFirstStart) {
+    record.kind = StateKind::kIntent;
+    TRY(store.write(record, stop));
+    record.kind = StateKind::kProgress;
+  }
+  EnsuredSlot slot = TRY(ensure_slot(server.replication, server.sql, options, policy.if_missing, stop));
+  if (decision.action == StartAction::kAcceptGap) {
+    TRY(write_gap(store, facts, slot.state.confirmed_flush_lsn, policy.overrides, stop));
+    ++record.epoch;
+  }
+  if (decision.action == StartAction::kRun && facts.record) {
+    record.progress = facts.record->progress;
+  } else {
+    record.progress.position = slot.state.confirmed_flush_lsn;
+    TRY(store.write(record, stop));
+  }
+  return StartedSlot{.slot = std::move(slot.state), .state = store.is_kept() ? std::optional(std::move(record)) : std::nullopt};
+}
+
+}  // namespace outboxx

@@ -1,0 +1,112 @@
+#include "state_store.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "base/wait.h"
+#include "config.h"
+#include "model/state_record.h"
+#include "sink/kafka_state_topic.h"
+#include "sink/state_file.h"
+#include "state_options.h"
+
+namespace outboxx {
+namespace {
+
+// Longer than a Kafka transaction of another pipeline can stand in the way of reading.
+constexpr std::chrono::seconds kReadTimeout{75};
+constexpr std::chrono::seconds kTimeout{10};
+// Of one start.
+constexpr int kForgottenMax = 100;
+
+// Random, because a clock or a process id may come again on another machine.
+std::string new_instance() {
+  std::uint64_t number = 0;
+  CHECK(::getrandom(&number, sizeof number, 0) == sizeof number);
+  return fmt::format("{:016x}", number);
+}
+
+}  // namespace
+
+StateStore::StateStore(std::string pipeline) : pipeline_(std::move(pipeline)), key_(state_key(pipeline_, new_instance())) {}
+
+Result<StateStore> StateStore::open(const Config& config, std::string pipeline, StopSignal stop) {
+  StateStore store(std::move(pipeline));
+  switch (config.state.mode) {
+    case StateMode::kNone:
+      break;
+    case StateMode::kFile:
+      store.file_ = config.state.file;
+      break;
+    case StateMode::kTopic: {
+      auto topic = KafkaStateTopic::open(config.kafka, config.state.topic, Clock::now() + kTimeout, stop);
+      if (topic) {
+        store.topic_ = std::move(*topic);
+      } else if (topic.error().code == ErrorCode::kKafkaRefused && config.state.may_be_missing) {
+        log::warn("going on without a state record: a slot that loses changes will not be noticed",
+                  {{"reason", topic.error().message}, {"hint", topic.error().hint}});
+      } else {
+        return std::unexpected(std::move(topic).error());
+      }
+    }
+  }
+  return store;
+}
+
+Result<StateHistory> StateStore::read(StopSignal stop) {
+  if (topic_ != nullptr) {
+    return topic_->read(pipeline_, Clock::now() + kReadTimeout, stop);
+  }
+  StateHistory history(pipeline_);
+  if (!file_.empty()) {
+    if (const auto text = TRY(read_state_file(file_))) {
+      TRY(history.take(key_, *text));
+    }
+  }
+  return history;
+}
+
+Result<> StateStore::write(const StateRecord& record, StopSignal stop) {
+  if (topic_ != nullptr) {
+    return topic_->write(key_, encode(record), Clock::now() + kTimeout, stop);
+  }
+  return file_.empty() ? Result<>{} : write_state_file(file_, encode(record));
+}
+
+Result<> StateStore::write(const GapMarker& marker, StopSignal stop) {
+  if (topic_ != nullptr) {
+    return topic_->write(gap_key(pipeline_, marker.to), encode(marker), Clock::now() + kTimeout, stop);
+  }
+  return file_.empty() ? Result<>{} : write_state_file(fmt::format("{}.gap-{:X}", file_, marker.to.value), encode(marker));
+}
+
+Result<> StateStore::forget(const StateHistory& history, Lsn confirmed, StopSignal stop) {
+  const auto newest = history.newest();
+  if (topic_ == nullptr || !newest) {
+    return {};
+  }
+  int forgotten = 0;
+  for (const auto& [key, record] : history.records()) {
+    const bool is_behind = record.progress.position < confirmed && record != *newest;
+    if (is_behind && key != key_ && forgotten++ < kForgottenMax) {
+      TRY(topic_->write(key, std::nullopt, Clock::now() + kTimeout, stop));
+    }
+  }
+  return {};
+}
+
+std::string pipeline_id(const Config& config, const std::string& database) {
+  return config.state.id.empty() ? database + "." + config.postgres.slot_name : config.state.id;
+}
+
+}  // namespace outboxx
