@@ -108,6 +108,22 @@ Result<> wait_for_slot(Connection& sql, const std::string& slot_name, const Hist
   return wait_until_inactive(sql, slot_name, std::nullopt, stop);
 }
 
+// Opening a transactional producer ends the work of the one before it. While somebody streams from the slot, that is a healthy
+// instance, and its work must not be ended by one that only waits for its turn.
+Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, History& history, StopSignal stop) {
+  if (config.kafka.delivery != DeliveryMode::kExactlyOnce || !TRY(read_holder(sql, config.postgres.slot_name, stop))) {
+    return {};
+  }
+  sink.abandon();
+  TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
+  history.phase = Phase::kConnecting;
+  history.made_progress = true;
+  return std::unexpected(Error{.code = ErrorCode::kPostgresUnreachable,
+                               .message = "replication slot \"" + config.postgres.slot_name + "\" was in use",
+                               .hint = {},
+                               .sqlstate = "55006"});
+}
+
 Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
   const auto& [config, signals, metrics] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
@@ -158,6 +174,7 @@ Result<> run_session(const Wiring& wiring, History& history) {
   const std::unique_ptr<Sink> sink = TRY(make_sink(config, metrics));  // first: a wrong option needs no server to be seen
   Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, stop));
   TRY(require(check_postgres(sql, config.postgres, config.streams, stop), is_first ? log::Level::kWarn : log::Level::kDebug));
+  TRY(refuse_to_fence(config, sql, *sink, history, stop));
   // The sink before the slot: a slot that nobody reads fills the primary's disk.
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
   history.phase = Phase::kConnecting;
