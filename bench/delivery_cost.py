@@ -12,11 +12,10 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
-
-import time
 
 from support import Kafka, Outboxx, Postgres, stream, wait_until
 
