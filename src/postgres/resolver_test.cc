@@ -28,13 +28,21 @@ TEST(IsAddressOrPath, KnowsWhatNeedsNoLookup) {
   }
 }
 
-TEST(ResolveHost, FindsTheLoopbackOnce) {
+class ResolveHost : public testing::Test {
+ protected:
+#ifdef __SANITIZE_THREAD__
+  // glibc starts the lookup's thread behind the back of GCC 12's ThreadSanitizer, and the first allocation in it crashes.
+  void SetUp() override { GTEST_SKIP() << "glibc's own threads are unknown to ThreadSanitizer"; }
+#endif
+};
+
+TEST_F(ResolveHost, FindsTheLoopbackOnce) {
   const auto addresses = resolve_host("localhost", in_a_minute(), {});
   ASSERT_TRUE(addresses.has_value()) << addresses.error().message;
   EXPECT_TRUE(std::ranges::count(*addresses, "127.0.0.1") == 1 || std::ranges::count(*addresses, "::1") == 1);
 }
 
-TEST(ResolveHost, NamesTheHostThatDoesNotResolve) {
+TEST_F(ResolveHost, NamesTheHostThatDoesNotResolve) {
   const auto addresses = resolve_host("name with spaces", in_a_minute(), {});
   ASSERT_FALSE(addresses.has_value());
   EXPECT_EQ(addresses.error().code, ErrorCode::kPostgresUnreachable);
@@ -42,7 +50,7 @@ TEST(ResolveHost, NamesTheHostThatDoesNotResolve) {
       << addresses.error().message;
 }
 
-TEST(ResolveHost, GivesWayToAStopAndLeavesTheLookupBehind) {
+TEST_F(ResolveHost, GivesWayToAStopAndLeavesTheLookupBehind) {
   const UniqueFd stop(::eventfd(1, EFD_CLOEXEC));
   for (int i = 0; i < 20; ++i) {  // the sanitizers see a lookup that writes into memory that is gone
     const auto addresses = resolve_host("localhost", in_a_minute(), StopSignal{stop.get()});
@@ -51,7 +59,7 @@ TEST(ResolveHost, GivesWayToAStopAndLeavesTheLookupBehind) {
   }
 }
 
-TEST(ResolveHost, EndsAtTheDeadline) {
+TEST_F(ResolveHost, EndsAtTheDeadline) {
   const auto addresses = resolve_host("name.invalid", Clock::now(), {});
   ASSERT_FALSE(addresses.has_value());
   EXPECT_EQ(addresses.error().code, ErrorCode::kPostgresUnreachable);
