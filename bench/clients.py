@@ -87,7 +87,8 @@ class OutboxxClient:
                   "source.postgres.publication_name": backlog.publication, "source.postgres.publication": "existing"}
         streams = [stream(f"{backlog.schema}.{table}", topic, name=table, operations=workload.operations) for table in workload.streamed]
         outboxx = Outboxx(self._rig.new_directory(), self._rig.postgres.conninfo(host=self._host),
-                          self._rig.kafka if self.delivers else None, streams, config=config)
+                          self._rig.kafka if self.delivers else None, streams, config=config,
+                          args=["--adopt-slot"])  # made before the load: no state record knows it
         if self._sink != "stdout":
             outboxx.start(ready=False, stdout=subprocess.DEVNULL)
             return OutboxxRun(outboxx)
