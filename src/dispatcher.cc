@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "base/log.h"
+
 namespace outboxx {
 namespace {
 
@@ -99,6 +101,10 @@ Result<> Dispatcher::begin(const pgoutput::Begin& begin, TimePoint now) {
     first_ordinal_ = std::numeric_limits<std::uint64_t>::max();
   } else {
     first_ordinal_ = begin.final_lsn == arrived_.open_commit ? arrived_.ordinal : 0;
+  }
+  if (first_ordinal_ > 0) {
+    log::debug("passing over what the state record says has arrived",
+               {{"commit_lsn", begin.final_lsn}, {"up_to", arrived_.position}});
   }
   tracker_.begin(begin.final_lsn, begin.commit_time, now);
   return {};
