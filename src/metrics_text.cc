@@ -79,7 +79,7 @@ void add_streams(Families& out, const Metrics& metrics) {
 }
 
 void add_receive(Families& out, const Metrics& metrics) {
-  add_counter(out, "outboxx_wake_ups_total", "Waits that ended because PostgreSQL had sent something", metrics.wake_ups);
+  add_counter(out, "outboxx_wake_ups_total", "Wake-ups that found messages of PostgreSQL", metrics.wake_ups);
   add_counter(out, "outboxx_received_messages_total", "Replication messages received, keepalives included",
               metrics.messages_received);
   add_counter(out, "outboxx_received_bytes_total", "Bytes of WAL data received", metrics.bytes_received);

@@ -69,14 +69,10 @@ Result<Pipeline::Ready> Pipeline::wait(TimePoint now) {
     // Now, not when reading goes on: what is queued must not land after what a successor sends.
     return fail(ErrorCode::kPostgresUnreachable, "lost the connection to PostgreSQL: it was closed while reading was paused");
   }
-  const Ready ready{
+  return Ready{
       .session = {.postgres = fds[0].revents != 0, .heard = (fds[0].revents & POLLIN) != 0, .sink = fds[1].revents != 0},
       .signal = fds[2].revents != 0,
       .monitor = fds[3].revents != 0};
-  if (ready.session.postgres) {
-    metrics_.wake_ups.add();
-  }
-  return ready;
 }
 
 void Pipeline::serve_monitor(bool ready, TimePoint now) {

@@ -161,7 +161,8 @@ void Session::take_completed_units(TimePoint now) {
 // Takes everything that is buffered, here, in libpq and in the kernel, before the next wait.
 Result<> Session::drain(TimePoint now) {
   more_buffered_ = false;
-  for (int messages = 0; reading(); ++messages) {
+  int messages = 0;
+  for (; reading(); ++messages) {
     if (messages == kMessagesPerTurn) {
       more_buffered_ = true;
       break;
@@ -180,6 +181,7 @@ Result<> Session::drain(TimePoint now) {
       break;
     }
   }
+  metrics_.wake_ups.add(messages > 0 ? 1 : 0);
   take_completed_units(now);
   return {};
 }

@@ -16,20 +16,35 @@ class ReceivePacer {
   static constexpr int kRaisedMarkBytes = 64 * 1024;
   // While raised, the socket is read at least this often: bytes below the mark are not announced.
   static constexpr std::chrono::milliseconds kBound{2};
-  static constexpr std::int64_t kMessagesPerMillisecond = 20;
+  // A burst: the mark follows the rate from one millisecond to the next. One that stays raised has the server send smaller
+  // segments (TCP BBR: half as much CPU again for the walsender).
+  static constexpr std::int64_t kBurstMessagesPerMillisecond = 20;
+  // A steady stream: raised when its messages wake us as often as the first in kSteadyWindow, until they come with fewer reads
+  // than the second, of the ten that kBound makes of it.
+  static constexpr std::int64_t kWakeUpsToRaise = 4;
+  static constexpr std::int64_t kWakeUpsToStay = 2;
 
   void count_message() { ++messages_; }
 
-  // Whether the mark should be raised from now on. The rate is taken over at least a millisecond, never per wake-up: a fast
+  // Once per wake-up: whether the mark should be raised from now on. Rates are taken over time, never per wake-up: a fast
   // reader finds two or three messages at each, for ever.
   [[nodiscard]] bool raised(TimePoint now);
 
  private:
-  static constexpr std::chrono::milliseconds kWindow{1};
+  static constexpr std::chrono::milliseconds kBurstWindow{1};
+  static constexpr std::chrono::milliseconds kSteadyWindow{20};
 
-  TimePoint window_start_;
-  std::int64_t messages_ = 0;
-  bool raised_ = false;
+  void end_steady_window(TimePoint now);
+
+  std::int64_t messages_ = 0;  // since the last wake-up
+  TimePoint burst_window_start_;
+  std::int64_t burst_messages_ = 0;
+  TimePoint steady_window_start_;
+  std::int64_t steady_messages_ = 0;
+  std::int64_t steady_wake_ups_ = 0;  // that brought messages
+  bool is_burst_ = false;             // in the last millisecond
+  bool was_burst_ = false;            // the last steady window, on the whole
+  bool is_steady_ = false;
 };
 
 }  // namespace outboxx

@@ -31,7 +31,7 @@ constexpr auto kProperties = std::to_array<Property>({
     {"enable.idempotence", "true"},
     {"enable.gapless.guarantee", "true"},
     {"message.timeout.ms", "0"},  // infinite: back-pressure in place of loss
-    {"linger.ms", "5"},
+    {"linger.ms", "3"},
     {"batch.size", "1000000"},
     {"batch.num.messages", "10000"},
     // Our own cap on bytes in flight decides, so that a full queue of librdkafka never does. 10'000'000 records of our

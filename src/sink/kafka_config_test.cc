@@ -48,7 +48,7 @@ TEST(KafkaConfig, SetsWhatDeliveryDependsOn) {
   EXPECT_EQ(value_of(*conf, "partitioner"), "murmur2_random");
   EXPECT_EQ(value_of(*conf, "compression.codec"), "lz4");
   EXPECT_EQ(value_of(*conf, "batch.size"), "1000000");
-  EXPECT_EQ(value_of(*conf, "linger.ms"), "5");
+  EXPECT_EQ(value_of(*conf, "linger.ms"), "3");
   EXPECT_EQ(value_of(*conf, "security.protocol"), "ssl");
 }
 
