@@ -48,12 +48,13 @@ std::string start_command(const StreamOptions& options) {
          quote_command_literal(quote_sql_identifier(options.publication_name)) + ")";
 }
 
-// Low-water marks are for plain TCP: below TLS a record is not a message, and a Unix socket wakes us less often by itself.
-bool is_plain_tcp(const PGconn* connection) {
+// Low-water marks are for TCP, also below TLS: poll(2) does not heed that of a Unix socket, which wakes us less often by
+// itself.
+bool is_tcp(const PGconn* connection) {
   int domain = 0;
   socklen_t size = sizeof domain;
   return ::getsockopt(PQsocket(connection), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-         (domain == AF_INET || domain == AF_INET6) && PQsslInUse(const_cast<PGconn*>(connection)) == 0;
+         (domain == AF_INET || domain == AF_INET6);
 }
 
 std::unexpected<Error> malformed(std::string_view frame) {
@@ -94,14 +95,19 @@ LibpqStream::LibpqStream(Connection connection, const StreamOptions& options)
       publication_name_(options.publication_name),
       frame_(nullptr, &PQfreemem),
       tls_(PQsslInUse(connection_.raw()) != 0 ? PQsslStruct(connection_.raw(), "OpenSSL") : nullptr),
-      is_plain_tcp_(is_plain_tcp(connection_.raw())) {}
+      is_tcp_(is_tcp(connection_.raw())) {
+  if (tls_ != nullptr) {
+    // A record holds one message: without it, OpenSSL makes two system calls for each.
+    SSL_set_read_ahead(static_cast<SSL*>(tls_), 1);
+  }
+}
 
 StreamWait LibpqStream::prepare_wait(TimePoint now, bool reading) {
   const int unsent = PQflush(connection_.raw());
   // When libpq can't send it reads, so that two full buffers do not wait for each other. A failure is receive()'s to report.
   may_hold_messages_ = may_hold_messages_ || unsent != 0 || connection_.fd() < 0;
   const bool fast = pacer_.raised(now);
-  set_low_water_mark(fast && reading && is_plain_tcp_);
+  set_low_water_mark(fast && reading && is_tcp_);
 
   StreamWait wait{.fd = connection_.fd(), .events = 0, .bound = {}};
   if (reading) {
@@ -123,7 +129,7 @@ Result<StreamMessage> LibpqStream::receive() {
   bool lost = false;
   int length = PQgetCopyData(connection_.raw(), &frame, 1);
   if (length == 0) {
-    do {  // poll(2) does not announce what OpenSSL has already decrypted
+    do {  // poll(2) does not announce what OpenSSL holds
       lost = PQconsumeInput(connection_.raw()) == 0;
       length = PQgetCopyData(connection_.raw(), &frame, 1);
     } while (length == 0 && !lost && tls_holds_bytes());
@@ -153,7 +159,10 @@ Result<StreamMessage> LibpqStream::receive() {
 
 // The COPY is over; why is in the results that follow. PQgetResult() would block while libpq is busy.
 Result<StreamMessage> LibpqStream::receive_end() {
-  const bool lost = PQconsumeInput(connection_.raw()) == 0;
+  bool lost = false;
+  do {
+    lost = PQconsumeInput(connection_.raw()) == 0;
+  } while (!lost && PQisBusy(connection_.raw()) != 0 && tls_holds_bytes());
   if (PQisBusy(connection_.raw()) != 0) {
     if (lost) {
       return std::unexpected(lost_connection(connection_.raw()));
@@ -211,8 +220,10 @@ std::unexpected<Error> LibpqStream::failed(Error error) const {
   return fail_with_context("replication on slot \"" + slot_name_ + "\" failed", std::move(error));
 }
 
+// Also what it has read ahead, unless that is a part of a record: then it wants the rest, which poll(2) announces.
 bool LibpqStream::tls_holds_bytes() const {
-  return tls_ != nullptr && SSL_pending(static_cast<const SSL*>(tls_)) > 0;
+  const auto* const tls = static_cast<const SSL*>(tls_);
+  return tls != nullptr && SSL_has_pending(tls) != 0 && !SSL_want_read(tls);
 }
 
 // A failure costs wake-ups, or 2 ms of latency, and nothing else. SO_RCVBUF is left alone: a small one stalls the connection.

@@ -56,7 +56,7 @@ class LibpqStream final : public ReplicationStream {
   std::string publication_name_;
   std::unique_ptr<char, void (*)(void*)> frame_;  // of the last message; libpq's
   void* tls_;                                     // OpenSSL's SSL, null without TLS
-  bool is_plain_tcp_;
+  bool is_tcp_;
   bool mark_is_raised_ = false;
   bool may_hold_messages_ = true;  // in libpq's buffer, where poll(2) does not see them
   bool end_sent_ = false;

@@ -159,3 +159,20 @@ def test_f114_expired_client_certificate_ends_with_its_reason(postgres, make, lo
     postgres.reload()
     check_refused(make(login(password=None, sslmode="verify-full", sslcert=client, sslkey=certificates.key)), 66,
                   "certificate expired", "Check sslcert and sslkey")
+
+
+def test_messages_of_any_size_arrive_through_tls_at_once(postgres, make, login):
+    """OpenSSL reads ahead, so it holds whole messages, and parts of them, that poll(2) says nothing of."""
+    outboxx = make(login()).start()
+    sizes = [1 + (number * 7919) % 60_000 if number % 5 == 0 else number % 300 for number in range(1_000)]
+    postgres.execute("alter table items add column payload text")
+    with postgres.connect() as client, client.transaction(), client.cursor() as cursor:
+        cursor.executemany("insert into items values (%s, repeat('x', %s))", list(enumerate(sizes)))
+    wait_until(lambda: outboxx.stdout.count("\n") == len(sizes), 30, "all rows")
+    assert [len(event["data"]["payload"]) for event in ndjson(outboxx.stdout)] == sizes
+    # Sizes about that of a record, and nothing comes after: what is held back would stay so until the next keepalive.
+    for number in range(40):
+        postgres.execute(f"insert into items values ({len(sizes) + number}, repeat('y', {16_250 + number * 5}))")
+        wait_until(lambda: outboxx.stdout.count("\n") == len(sizes) + number + 1, 3, f"row {number} of those that come alone")
+    assert outboxx.stop() == 0
+    assert "did not end the stream in time" not in outboxx.log
