@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/error.h"
 #include "model/change.h"
 #include "postgres/binary_text.h"
+#include "postgres/copy_testing.h"
 
 namespace outboxx {
 namespace {
@@ -59,6 +61,24 @@ TEST(CopyDecoder, HeaderComesWithTheFirstRowOrAlone) {
   CopyDecoder alone = decoder_of_integer_and_text();
   EXPECT_EQ(decode(alone, kHeader), "nothing");
   EXPECT_EQ(decode(alone, kRow), "7|ab");
+}
+
+TEST(CopyDecoder, CapturesHaveTheTextThatTheServerPrinted) {
+  const auto captures = read_copy_captures(std::filesystem::path(OUTBOXX_GOLDEN_DIR) / "copy_binary");
+  ASSERT_FALSE(captures.empty());
+  for (const CopyCapture& capture : captures) {
+    CopyDecoder decoder(capture.types());
+    std::string text;
+    for (const std::string& message : capture.messages) {
+      const auto row = decoder.decode(message);
+      ASSERT_TRUE(row) << capture.name << ": " << row.error().message;
+      if (*row) {
+        append_copy_line(text, **row);
+      }
+    }
+    EXPECT_EQ(text, capture.text) << capture.name;
+    EXPECT_TRUE(decoder.finish()) << capture.name;
+  }
 }
 
 TEST(CopyDecoder, EmptyTableIsHeaderAndTrailer) {

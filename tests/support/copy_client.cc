@@ -17,44 +17,16 @@
 
 #include "base/error.h"
 #include "base/wait.h"
-#include "model/change.h"
 #include "postgres/binary_text.h"
 #include "postgres/connection.h"
 #include "postgres/copy_binary.h"
+#include "postgres/copy_testing.h"
 #include "postgres/options.h"
 
 namespace outboxx {
 namespace {
 
 constexpr std::chrono::seconds kTimeout{60};
-
-void append_escaped(std::string& out, std::string_view text) {
-  constexpr std::string_view kSpecial = "\\\b\f\n\r\t\v";
-  constexpr std::string_view kLetters = "\\bfnrtv";
-  for (const char character : text) {
-    const std::size_t found = kSpecial.find(character);
-    if (found != std::string_view::npos) {
-      out += '\\';
-    }
-    out += found != std::string_view::npos ? kLetters[found] : character;
-  }
-}
-
-void print_row(Tuple row) {
-  std::string line;
-  for (const Value& value : row) {
-    if (&value != row.data()) {
-      line += '\t';
-    }
-    if (value.kind == ValueKind::kNull) {
-      line += "\\N";
-    } else {
-      append_escaped(line, value.bytes);
-    }
-  }
-  line += '\n';
-  std::fwrite(line.data(), 1, line.size(), stdout);
-}
 
 Result<std::vector<const BinaryType*>> find_types(const std::vector<std::string>& oids, const BinaryTextFacts& facts) {
   std::vector<const BinaryType*> types;
@@ -76,11 +48,14 @@ Result<> copy(const std::string& conninfo, const std::string& query, const std::
   const std::string time_zone = zone.text(0, 0);
   CopyDecoder decoder(TRY(find_types(oids, {.server_version = connection.server_version(), .time_zone = time_zone})));
   TRY(connection.query("COPY (" + query + ") TO STDOUT (FORMAT binary)", {}, deadline, {}));
+  std::string line;
   char* buffer = nullptr;
   for (int length = 0; (length = PQgetCopyData(connection.raw(), &buffer, 0)) >= 0;) {
     const std::unique_ptr<char, decltype(&PQfreemem)> owner(buffer, &PQfreemem);
     if (const auto row = TRY(decoder.decode(std::string_view(buffer, static_cast<std::size_t>(length))))) {
-      print_row(*row);
+      line.clear();
+      append_copy_line(line, *row);
+      std::fwrite(line.data(), 1, line.size(), stdout);
     }
   }
   return decoder.finish();
