@@ -207,6 +207,7 @@ TEST(BinaryText, Timestamps) {
   EXPECT_EQ(timestamp(-1), "1999-12-31 23:59:59.999999");
   EXPECT_EQ(timestamp(762525296780000), "2024-02-29 12:34:56.78");
   EXPECT_EQ(timestamp(-63'082'281'600'000'000 - 500'000), "0001-12-31 23:59:59.5 BC");
+  EXPECT_EQ(timestamp(std::numeric_limits<std::int64_t>::min() + 1), "290279-12-22 19:59:05.224193 BC");  // no server has it
   EXPECT_EQ(timestamp(std::numeric_limits<std::int64_t>::max()), "infinity");
   EXPECT_EQ(timestamp(std::numeric_limits<std::int64_t>::min()), "-infinity");
   EXPECT_EQ(text(1184, big_endian(std::int64_t{762525296780000})), "2024-02-29 12:34:56.78+00");

@@ -73,30 +73,31 @@ char* write_era(char* out, const Civil& date) {
   return date.year > 0 ? out : write_literal(out, " BC");
 }
 
-// "05.06": seconds of a minute, and of a second as many digits as are not zero.
-char* write_seconds(char* out, std::int64_t microseconds) {
-  out = write_two_digits(out, static_cast<std::uint32_t>(microseconds / kSecondUs));
-  const auto fraction = static_cast<std::uint32_t>(microseconds % kSecondUs);
-  if (fraction == 0) {
+// "05.06": of the fraction as many digits as are needed. seconds < 100.
+char* write_seconds(char* out, std::uint32_t seconds, std::uint32_t microseconds) {
+  out = write_two_digits(out, seconds);
+  if (microseconds == 0) {
     return out;
   }
   *out++ = '.';
-  out = write_two_digits(out, fraction / 10'000);
-  out = write_two_digits(out, fraction / 100 % 100);
-  out = write_two_digits(out, fraction % 100);
+  out = write_two_digits(out, microseconds / 10'000);
+  out = write_two_digits(out, microseconds / 100 % 100);
+  out = write_two_digits(out, microseconds % 100);
   while (out[-1] == '0') {
     --out;
   }
   return out;
 }
 
-// "03:04:05.06", of [0, 100 hours).
+// "03:04:05.06", of [0, 100 hours). Divides 32-bit numbers where it can: timestamps are frequent.
 char* write_time(char* out, std::int64_t microseconds) {
-  out = write_two_digits(out, static_cast<std::uint32_t>(microseconds / kHourUs));
+  const auto seconds = static_cast<std::uint32_t>(microseconds / kSecondUs);
+  const auto fraction = static_cast<std::uint32_t>(microseconds % kSecondUs);
+  out = write_two_digits(out, seconds / 3600);
   *out++ = ':';
-  out = write_two_digits(out, static_cast<std::uint32_t>(microseconds % kHourUs / kMinuteUs));
+  out = write_two_digits(out, seconds / 60 % 60);
   *out++ = ':';
-  return write_seconds(out, microseconds % kMinuteUs);
+  return write_seconds(out, seconds % 60, fraction);
 }
 
 // "+05", "-05:30", "+00:19:32": PostgreSQL counts west, ISO 8601 east.
@@ -128,11 +129,12 @@ Text timestamp_with_zone(std::string_view bytes, std::string_view zone, std::str
     return kMinusInfinity;
   }
   return write_text(scratch, kTimestampSizeMax, [=](char* out) {
-    const std::int64_t days = microseconds / kDayUs - (microseconds % kDayUs < 0 ? 1 : 0);
-    const Civil date = civil_of(days);
+    const std::int64_t remainder = microseconds % kDayUs;
+    const bool is_before = remainder < 0;  // division rounds towards zero, days begin at midnight
+    const Civil date = civil_of(microseconds / kDayUs - (is_before ? 1 : 0));
     out = write_date(out, date);
     *out++ = ' ';
-    out = write_time(out, microseconds - days * kDayUs);
+    out = write_time(out, remainder + (is_before ? kDayUs : 0));
     return write_era(write_literal(out, zone), date);
   });
 }
@@ -181,7 +183,8 @@ class IntervalWriter {
     *out_++ = ':';
     out_ = write_two_digits(out_, static_cast<std::uint32_t>(rest / kMinuteUs));
     *out_++ = ':';
-    return write_seconds(out_, rest % kMinuteUs);
+    return write_seconds(out_, static_cast<std::uint32_t>(rest % kMinuteUs / kSecondUs),
+                         static_cast<std::uint32_t>(rest % kSecondUs));
   }
 
  private:
