@@ -61,6 +61,7 @@ inline std::size_t fuzz_copy_binary(std::string_view input) {
   ByteReader frames(input);
   std::vector<std::uint32_t> oids(frames.read_u8());
   std::vector<const BinaryType*> types;
+  types.reserve(oids.size());
   for (std::uint32_t& oid : oids) {
     oid = frames.read_u16();
     types.push_back(find_binary_type(oid, {.server_version = 180000, .time_zone = "UTC"}));

@@ -174,10 +174,10 @@ Result<std::string_view> text_of(const BinaryType& type, std::string_view bytes,
     return malformed(type, bytes.size());
   }
   const Text text = type.text(bytes, scratch);
-  if (!text) [[unlikely]] {
+  if (text.data() == nullptr) [[unlikely]] {
     return malformed(type, bytes.size());
   }
-  return *text;
+  return text;
 }
 
 }  // namespace outboxx

@@ -34,8 +34,8 @@ struct BinaryType;
 
 // The text is a view into bytes where it stands there already (text types, json), and into scratch otherwise, whose contents
 // are replaced and whose memory is reused: valid as long as bytes are, and until scratch is changed. Malformed bytes are a
-// kProtocol error that names the type and the length. The text of well-formed bytes has at most 150,000 characters, or twice
-// the length of bytes and two (bytea).
+// kProtocol error that names the type and the length. bytes point somewhere, even if there are none. The text of well-formed
+// bytes has at most 150,000 characters, or twice the length of bytes and two (bytea).
 [[nodiscard]] Result<std::string_view> text_of(const BinaryType& type, std::string_view bytes, std::string& scratch);
 
 }  // namespace outboxx

@@ -234,6 +234,7 @@ TEST(BinaryText, Intervals) {
   EXPECT_EQ(interval(100'000, -1, 0), "-1 days +00:00:00.1");
   EXPECT_EQ(interval(-10'800'000'000, 2, -1), "-1 mons +2 days -03:00:00");
   EXPECT_EQ(interval(0, 1, -12), "-1 years +1 day");
+  EXPECT_EQ(interval(3'600'000'000, 2, -1), "-1 mons +2 days 01:00:00");
   EXPECT_EQ(interval(std::numeric_limits<std::int64_t>::min(), 0, 0), "-2562047788:00:54.775808");
 }
 

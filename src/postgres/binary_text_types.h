@@ -6,14 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <optional>
 #include <string>
 #include <string_view>
 
 namespace outboxx::binary_text {
 
-// Nothing if bytes are malformed. As text_of() says: a view into bytes or into scratch.
-using Text = std::optional<std::string_view>;
+// As text_of() says: a view into bytes or into scratch. One that points nowhere says that bytes are malformed: this is called
+// for each value, and an optional is not returned in registers.
+using Text = std::string_view;
 // Functions of types with one fixed length rely on it: text_of() has checked it.
 using TextFunction = Text (*)(std::string_view bytes, std::string& scratch);
 

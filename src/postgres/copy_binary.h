@@ -16,7 +16,7 @@
 
 namespace outboxx {
 
-// One COPY. Keeps the memory of its last row, so that it stops allocating.
+// One COPY. Keeps the memory of the largest text that it made for each column, so that it stops allocating.
 class CopyDecoder {
  public:
   // A type for each column of the COPY, in its order; nullptr for a column that the statement selects as text.

@@ -26,6 +26,7 @@ struct CopyCapture {
   // As Connection pins the session; of the version that made the captures.
   [[nodiscard]] std::vector<const BinaryType*> types() const {
     std::vector<const BinaryType*> found;
+    found.reserve(type_oids.size());
     for (const std::uint32_t oid : type_oids) {
       found.push_back(find_binary_type(oid, {.server_version = 180000, .time_zone = "UTC"}));
     }

@@ -207,8 +207,9 @@ def assert_same(postgres, connection, columns, types):
     ours = client(postgres, query, [type_oid(connection, name) for name in types]).splitlines()
     theirs = server(connection, query).splitlines()
     assert len(ours) == len(theirs) > 0
-    wrong = [(mine, his) for mine, his in zip(ours, theirs) if mine != his]
-    assert not wrong, f"{len(wrong)} of {len(theirs)} lines, e.g. {wrong[:3]}"
+    wrong = [(name, mine, his) for lines in zip(ours, theirs) if lines[0] != lines[1]
+             for name, mine, his in zip(types, *(line.split(b"\t") for line in lines)) if mine != his]
+    assert not wrong, f"{len(wrong)} values in {len(theirs)} lines; type, ours, the server's: {wrong[:5]}"
 
 
 @pytest.mark.parametrize(("makers", "rows"), [(HOT, HOT_ROWS), (OTHERS, ROWS)], ids=["hot", "others"])
