@@ -26,7 +26,9 @@ add_executable(unit_tests
   src/model/pg_type_test.cc
   src/model/state_record_test.cc
   src/pipeline_test.cc
+  src/postgres/binary_text_test.cc
   src/postgres/conninfo_test.cc
+  src/postgres/copy_binary_test.cc
   src/postgres/libpq_stream_test.cc
   src/postgres/pgoutput_robustness_test.cc
   src/postgres/pgoutput_test.cc

@@ -1,7 +1,7 @@
 # Benchmarks of the parts, and the programs that replay recorded streams. Built as the release is.
 find_package(benchmark REQUIRED)
 
-add_executable(micro_benchmarks bench/micro/micro_benchmarks.cc)
+add_executable(micro_benchmarks bench/micro/copy_benchmarks.cc bench/micro/micro_benchmarks.cc)
 target_link_libraries(micro_benchmarks PRIVATE benchmark::benchmark)
 add_executable(micro_instructions bench/micro/micro_instructions.cc)
 add_executable(micro_replay bench/micro/micro_replay.cc)

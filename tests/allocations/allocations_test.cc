@@ -1,10 +1,12 @@
-// No allocation per row: from the bytes that libpq hands over to the call into librdkafka.
+// No allocation per row: from the bytes that libpq hands over to the call into librdkafka; and none per row of a
+// binary COPY.
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -18,6 +20,8 @@
 #include "fakes/recording.h"
 #include "fakes/replayed_stream.h"
 #include "pipeline.h"
+#include "postgres/copy_binary.h"
+#include "postgres/copy_testing.h"
 #include "sink/kafka_mock.h"
 #include "sink/kafka_sink.h"
 
@@ -69,6 +73,25 @@ TEST(AllocationCount, CountsWhatThisThreadAllocates) {
 
   EXPECT_EQ(after.by_operator_new - before.by_operator_new, 1);
   EXPECT_EQ(after.from_libc - before.from_libc, 2);
+}
+
+TEST(CopyAllocations, BinaryCopyAllocatesNothingPerRow) {
+  const auto captures = read_copy_captures(std::filesystem::path(OUTBOXX_GOLDEN_DIR) / "copy_binary");
+  ASSERT_FALSE(captures.empty());
+  for (const CopyCapture& capture : captures) {
+    CopyDecoder decoder(capture.types());
+    ASSERT_TRUE(decoder.decode(capture.messages.at(0)));
+    const auto decode_rows = [&] {
+      for (std::size_t index = 1; index + 1 < capture.messages.size(); ++index) {  // the last one is the trailer
+        ASSERT_TRUE(decoder.decode(capture.messages[index])) << capture.name;
+      }
+    };
+    decode_rows();
+    const Allocations before = allocations();
+    decode_rows();
+    EXPECT_EQ(allocations().by_operator_new, before.by_operator_new) << capture.name;
+    EXPECT_EQ(allocations().from_libc, before.from_libc) << capture.name;
+  }
 }
 
 TEST_P(AllocationsTest, PipelineAllocatesNothingPerRow) {
