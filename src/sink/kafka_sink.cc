@@ -25,6 +25,7 @@
 #include "model/record.h"
 #include "sink/kafka_config.h"
 #include "sink/kafka_error.h"
+#include "sink/kafka_opaque.h"
 #include "sink/kafka_options.h"
 #include "sink/sink.h"
 
@@ -46,17 +47,6 @@ void warn_of_old_version() {
     log::warn("this librdkafka can fail after a plain disconnect and then starts again; 2.5.0 or newer does not",
               {{"version", rd_kafka_version_str()}});
   }
-}
-
-// librdkafka carries a pointer per record, from produce to delivery report, and never follows it: it holds the unit's number.
-static_assert(sizeof(void*) == sizeof(UnitId));
-
-void* to_opaque(UnitId unit) {
-  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(unit));  // NOLINT(performance-no-int-to-ptr)
-}
-
-UnitId to_unit(const void* opaque) {
-  return reinterpret_cast<std::uintptr_t>(opaque);
 }
 
 // librdkafka takes pointers to non-const and, told to copy, does not write through them.
