@@ -115,8 +115,11 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
     return {};
   }
   sink.abandon();
+  if (history.phase == Phase::kFirstStart) {  // a wrong address is to be noticed now, not when the holder is gone
+    TRY(find_missing_topics(config, Clock::now() + kSinkOpenTimeout, stop));
+    history.phase = Phase::kConnecting;
+  }
   TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
-  history.phase = Phase::kConnecting;
   history.made_progress = true;
   return std::unexpected(Error{.code = ErrorCode::kPostgresUnreachable,
                                .message = "replication slot \"" + config.postgres.slot_name + "\" was in use",

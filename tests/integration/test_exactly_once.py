@@ -7,7 +7,7 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from support import Reader, consume, lsn, stream, wait_until
+from support import Reader, consume, free_port, lsn, stream, wait_until
 from support.witness import Writer
 
 SLOT = "outboxx_slot"
@@ -144,6 +144,19 @@ def test_f55_second_process_waits_and_does_not_fence_the_first(postgres_with_ord
     second.wait_ready(60)
     postgres.execute("insert into orders values (2, 0)")
     check_once(committed(kafka, topic, 2), [1, 2])
+
+
+def test_second_process_with_a_wrong_kafka_ends_although_it_would_have_to_wait(postgres_with_orders, kafka, topic, make_outboxx):
+    """It may not open its producer while the first streams, and yet it sees at once that no broker is there."""
+    postgres = postgres_with_orders
+    first = make(make_outboxx, postgres, kafka, topic).start()
+    nowhere = f"127.0.0.1:{free_port()}"
+    second = make_outboxx(postgres, nowhere, [stream("public.orders", topic)], config=EXACTLY_ONCE).start(ready=False)
+    assert second.wait_exit() == 71
+    assert "could not reach any Kafka broker" in second.log and "reconnecting" not in second.log
+    postgres.execute("insert into orders values (1, 0)")
+    check_once(committed(kafka, topic, 1), [1])
+    assert first.stop() == 0
 
 
 def test_frozen_process_does_not_write_after_its_successor(start_postgres, kafka, topic, make_outboxx):
