@@ -144,6 +144,7 @@ Result<Admission> Dispatcher::change(Operation operation, std::uint32_t relation
   change_.transaction = &transaction_;
   change_.ordinal = next_ordinal_++;
   if (change_.ordinal < first_ordinal_) {
+    metrics_.changes_repeated.add();
     return Admission::kAccepted;
   }
   pending_ = router_.route(*relation, operation);

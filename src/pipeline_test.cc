@@ -56,7 +56,7 @@ class PipelineTest : public testing::Test {
     };
     Pipeline pipeline(
         {.stream = stream, .sink = sink, .monitor = nullptr, .signals = *signals, .metrics = metrics, .streams = streams},
-        options, {.confirmed_flush = Lsn{100}, .wal_sender_timeout = std::chrono::seconds(60), .format = {}}, Clock::now());
+        options, start, Clock::now());
     return pipeline.run();
   }
   [[nodiscard]] std::uint64_t confirmed() const { return stream.statuses.back().flush.value; }
@@ -75,6 +75,7 @@ class PipelineTest : public testing::Test {
   Metrics metrics;
   std::vector<StreamConfig> streams;
   PipelineOptions options;
+  SessionStart start{.confirmed_flush = Lsn{100}, .wal_sender_timeout = std::chrono::seconds(60), .format = {}};
 };
 
 TEST_F(PipelineTest, DeliversEveryRowInOrderAndConfirmsTheEndOfTheLastCommit) {
@@ -209,6 +210,18 @@ TEST_F(PipelineTest, ChangesNobodyWantsAreCountedAndConfirmed) {
   EXPECT_EQ(confirmed(), 210);
   EXPECT_EQ(metrics.changes_skipped.value(), 1);
   EXPECT_TRUE(sink.sent.empty());
+}
+
+TEST_F(PipelineTest, ChangesThatHadArrivedArePassedOverAndCounted) {
+  sink.deliver_at_once = true;
+  start.state.emplace().progress = {.position = Lsn{210}, .open_commit = Lsn{220}, .ordinal = 1};
+  start.progress.is_transactional = true;
+  transaction(200, 210, {"1", "2"});
+  transaction(220, 230, {"3", "4"});
+  ASSERT_TRUE(run().has_value());
+  ASSERT_EQ(keys(), (std::vector<std::string>{"4", ""}));  // and the record of the position
+  EXPECT_EQ(metrics.changes_repeated.value(), 3);
+  EXPECT_EQ(confirmed(), 230);
 }
 
 TEST_F(PipelineTest, RowOutsideATransactionIsAProtocolError) {
