@@ -224,6 +224,15 @@ TEST_F(PipelineTest, ChangesThatHadArrivedArePassedOverAndCounted) {
   EXPECT_EQ(confirmed(), 230);
 }
 
+TEST_F(PipelineTest, SlotThatIsAheadOfTheRecordIsAMistakeOfOurs) {
+  start.state.emplace().progress.position = Lsn{99};
+  const Result<> ended = run();
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, ErrorCode::kInternal);
+  EXPECT_EQ(ended.error().message, "would have PostgreSQL confirm 0/64, but only 0/63 is recorded");
+  EXPECT_TRUE(stream.statuses.empty());
+}
+
 TEST_F(PipelineTest, RowOutsideATransactionIsAProtocolError) {
   stream.wal(199, Pgoutput::insert(1, {"1", "x"}));
   const auto result = run();

@@ -47,6 +47,9 @@ class ProgressGate {
     return is_kept_ && acknowledged_.position < flushed ? acknowledged_.position : flushed;
   }
 
+  // P; nothing if no state is kept.
+  [[nodiscard]] std::optional<Lsn> recorded() const { return is_kept_ ? std::optional(acknowledged_.position) : std::nullopt; }
+
   // What to record now, if anything. kConfig: a transaction is too large and may not be split.
   [[nodiscard]] Result<std::optional<Progress>> due(const ProgressFacts& facts, TimePoint now);
   // It was handed to the sink. Only one is under way at a time.

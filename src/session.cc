@@ -58,6 +58,7 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
 }
 
 Result<> Session::begin(TimePoint now) {
+  TRY(check_recorded(tracker_.flushed()));
   return send_status(now);  // asks for a reply: proves the line in both directions
 }
 
@@ -271,6 +272,18 @@ Result<> Session::continue_stop(TimePoint now) {
   return {};
 }
 
+// c <= P, always: else a slot that lost changes could not be told from one that we moved. confirmable() sees to it, and this is
+// the invariant spelled out, where a mistake would do its harm.
+Result<> Session::check_recorded(Lsn confirmed) const {
+  const auto recorded = gate_.recorded();
+  if (!recorded || confirmed <= *recorded) {
+    return {};
+  }
+  return fail(ErrorCode::kInternal,
+              "would have PostgreSQL confirm " + to_string(confirmed) + ", but only " + to_string(*recorded) + " is recorded",
+              "Nothing was confirmed. This is a mistake in Outboxx; please report it.");
+}
+
 Result<> Session::send_status_if_due(TimePoint now) {
   const bool sending = state_ != State::kEndingCopy && state_ != State::kEnded;  // no status may follow CopyDone
   return sending && (status_timer_.due(now) || now >= next_probe()) ? send_status(now) : Result<>{};
@@ -279,6 +292,7 @@ Result<> Session::send_status_if_due(TimePoint now) {
 // Write, flush and apply are all the same: the server's keepalives then tell how far behind F it is (docs/delivery.md).
 Result<> Session::send_status(TimePoint now) {
   const Lsn flushed = confirmable();
+  TRY(check_recorded(flushed));
   status_timer_.flushed(flushed, now);
   const StandbyStatus status{.write = flushed,
                              .flush = flushed,

@@ -105,6 +105,7 @@ class Session {
   [[nodiscard]] Lsn confirmable() const { return gate_.confirmable(tracker_.flushed()); }
   [[nodiscard]] bool all_settled() const { return tracker_.all_delivered() && confirmable() == tracker_.flushed(); }
   [[nodiscard]] Result<> continue_stop(TimePoint now);
+  [[nodiscard]] Result<> check_recorded(Lsn confirmed) const;
   [[nodiscard]] Result<> send_status_if_due(TimePoint now);
   [[nodiscard]] Result<> send_status(TimePoint now);
   [[nodiscard]] TimePoint next_probe() const;

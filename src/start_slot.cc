@@ -62,6 +62,20 @@ Result<> write_gap(StateStore& store, const StartFacts& facts, Lsn to, const Sta
       stop);
 }
 
+// The record was read before the slot was read for the second time: its last holder may have gone on in between. The next
+// attempt reads both again, and then the table tells.
+Result<> check_unmoved(const StartFacts& facts, const SlotState& slot) {
+  if (slot.confirmed_flush_lsn <= facts.record->progress.position) {
+    return {};
+  }
+  return std::unexpected(
+      Error{.code = ErrorCode::kPostgresUnreachable,
+            .message = "replication slot \"" + facts.slot_name + "\" moved to " + to_string(slot.confirmed_flush_lsn) +
+                       " since the state record was read, which says " + to_string(facts.record->progress.position),
+            .hint = {},
+            .sqlstate = "55006"});
+}
+
 }  // namespace
 
 Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptions& options, StateStore& store,
@@ -83,6 +97,7 @@ Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptio
     ++record.epoch;
   }
   if (decision.action == StartAction::kRun && facts.record) {
+    TRY(check_unmoved(facts, slot.state));
     record.progress = facts.record->progress;
   } else {
     record.progress.position = slot.state.confirmed_flush_lsn;
