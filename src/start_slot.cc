@@ -24,13 +24,14 @@ Result<StartFacts> gather_facts(const ServerSessions& sessions, const PostgresOp
                    .server = TRY(read_identity(replication, stop)),
                    .publication_oid = TRY(read_publication_oid(sql, options.publication_name, stop)),
                    .slot = TRY(read_slot(sql, options.slot_name, stop)),
-                   .state_is_kept = store.is_kept(),
+                   .state_is_kept = true,
                    .record = std::nullopt,
                    .switch_point = std::nullopt};
   if (facts.slot && facts.slot->is_being_created()) {
     facts.slot.reset();  // by another instance, perhaps: ensure_slot() waits for it
   }
   const StateHistory history = TRY(store.read(stop));
+  facts.state_is_kept = store.is_kept();
   facts.record = history.newest();
   if (facts.record && facts.server.timeline > facts.record->timeline) {
     facts.switch_point = TRY(read_switch_point(replication, facts.server.timeline, facts.record->timeline, stop));
