@@ -102,6 +102,7 @@ Result<> Dispatcher::begin(const pgoutput::Begin& begin, TimePoint now) {
   } else {
     first_ordinal_ = begin.final_lsn == arrived_.open_commit ? arrived_.ordinal : 0;
   }
+  record_.is_split = begin.final_lsn == split_ || begin.final_lsn == arrived_.open_commit;
   if (first_ordinal_ > 0) {
     log::debug("passing over what the state record says has arrived",
                {{"commit_lsn", begin.final_lsn}, {"up_to", arrived_.position}});

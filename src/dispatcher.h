@@ -43,6 +43,10 @@ class Dispatcher {
   // Exactly once: what arrived before is not sent again. Everything that commits before progress.position is passed over, and
   // of the transaction that was split, the changes that arrived. Before the first dispatch().
   void resume_at(const Progress& progress) { arrived_ = progress; }
+  // The records of the transaction that commits there are marked as parts of one that is split, as are those of one that is
+  // resumed amid it. Before its Begin.
+  void mark_split(Lsn final_lsn) { split_ = final_lsn; }
+  [[nodiscard]] bool is_marked() const { return record_.is_split; }
 
   // Of the open transaction: the start of its commit record, and how many changes came.
   [[nodiscard]] Lsn open_commit() const { return transaction_.final_lsn; }
@@ -72,6 +76,7 @@ class Dispatcher {
   std::vector<std::unique_ptr<Format>> formats_;  // by stream
   Transaction transaction_;
   Progress arrived_;
+  Lsn split_;
   std::uint64_t first_ordinal_ = 0;  // changes below it arrived before
   std::uint64_t records_ = 0;
   std::uint64_t bytes_ = 0;

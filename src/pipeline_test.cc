@@ -224,6 +224,34 @@ TEST_F(PipelineTest, ChangesThatHadArrivedArePassedOverAndCounted) {
   EXPECT_EQ(confirmed(), 230);
 }
 
+TEST_F(PipelineTest, TransactionThatHasToBeSplitIsReadAgainAndMarked) {
+  start.state.emplace().progress.position = Lsn{100};
+  start.progress = {.is_transactional = true, .batch_records = 100, .split_bytes = 4, .may_split = true};
+  stream.wal(200, Pgoutput::begin(200));
+  stream.wal(199, Pgoutput::insert(1, {"1", "x"}));
+  stream.on_idle = [] {};
+  Pipeline first(
+      {.stream = stream, .sink = sink, .monitor = nullptr, .signals = *signals, .metrics = metrics, .streams = streams},
+      options, start, Clock::now());
+  const Result<> ended = first.run();
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, ErrorCode::kKafkaUnreachable);
+  EXPECT_EQ(first.split_commit(), Lsn{200});
+  EXPECT_EQ(sink.sent.size(), 1);
+  EXPECT_FALSE(sink.sent[0].is_split);
+
+  sink.sent.clear();
+  sink.deliver_at_once = true;
+  start.split_commit = Lsn{200};
+  stream.wal(0, Pgoutput::relation(1, "orders", {"id", "v"}));
+  transaction(180, 190, {"0"});
+  transaction(200, 210, {"1"});
+  ASSERT_TRUE(run().has_value());
+  ASSERT_GE(sink.sent.size(), 2);
+  EXPECT_FALSE(sink.sent[0].is_split);
+  EXPECT_TRUE(sink.sent[1].is_split);
+}
+
 TEST_F(PipelineTest, SlotThatIsAheadOfTheRecordIsAMistakeOfOurs) {
   start.state.emplace().progress.position = Lsn{99};
   const Result<> ended = run();

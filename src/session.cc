@@ -54,6 +54,7 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
   progress_record_.key = start.state_key;
   if (start.state && start.progress.is_transactional) {
     dispatcher_.resume_at(start.state->progress);
+    dispatcher_.mark_split(start.split_commit);
   }
 }
 
@@ -234,6 +235,7 @@ Result<> Session::record_progress(TimePoint now) {
   if (!progress) {
     return {};
   }
+  TRY(check_marked(*progress));
   recorded_->progress = *progress;
   progress_record_.value = encode(*recorded_);
   // kFull: deliveries bring the next turn.
@@ -241,6 +243,17 @@ Result<> Session::record_progress(TimePoint now) {
     gate_.written(*progress, facts, now);
   }
   return {};
+}
+
+// Each event of a split transaction says so. That one is too large shows when its first records are written, but not yet
+// visible: they are given up with their Kafka transaction, and come again, marked, in the next session.
+Result<> Session::check_marked(const Progress& progress) {
+  if (progress.ordinal == 0 || dispatcher_.is_marked()) {
+    return {};
+  }
+  split_commit_ = progress.open_commit;
+  return fail(ErrorCode::kKafkaUnreachable, "the transaction that commits at " + to_string(progress.open_commit) +
+                                                " is too large for one Kafka transaction: it is read again, and split");
 }
 
 // The steps of a stop that do not depend on one event.

@@ -201,6 +201,8 @@ def test_split_transaction_is_resumed_by_ordinal(postgres_with_orders, kafka, to
         outboxx.kill()
         outboxx.start(ready=False)
     check_once(committed(kafka, topic, 20001), range(1, 20002))
+    marked = [message.json["data"]["id"] for message in seen(kafka, topic) if message.headers.get("outboxx-split") == b"true"]
+    assert sorted(marked) == list(range(1, 20001)), "each event of the transaction that was split says so, and no other"
     splits = [record for record in state_records(kafka, outboxx) if record["ordinal"] > 0]
     assert splits and len({record["open_commit"] for record in splits}) == 1
     assert [record["ordinal"] for record in splits] == sorted(record["ordinal"] for record in splits)
