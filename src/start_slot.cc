@@ -42,18 +42,6 @@ Result<StartFacts> gather_facts(const ServerSessions& sessions, const PostgresOp
   return facts;
 }
 
-StateRecord next_record(const StartFacts& facts) {
-  return {.kind = StateKind::kProgress,
-          .epoch = facts.record ? facts.record->epoch : 1,
-          .system_identifier = facts.server.system_identifier,
-          .timeline = facts.server.timeline,
-          .server_version = facts.server.server_version,
-          .database = facts.server.database,
-          .slot = facts.slot_name,
-          .publication_oid = facts.publication_oid,
-          .progress = {}};
-}
-
 Result<> write_gap(StateStore& store, const StartFacts& facts, Lsn to, const StartOverrides& overrides, StopSignal stop) {
   const Lsn from = facts.record->progress.position;
   log::warn("the stream has a gap", {{"from", from}, {"to", to}, {"reason", *overrides.accepts_gap}});
@@ -61,20 +49,6 @@ Result<> write_gap(StateStore& store, const StartFacts& facts, Lsn to, const Sta
       GapMarker{
           .database = facts.server.database, .slot = facts.slot_name, .from = from, .to = to, .reason = *overrides.accepts_gap},
       stop);
-}
-
-// The record was read before the slot was read for the second time: its last holder may have gone on in between. The next
-// attempt reads both again, and then the table tells.
-Result<> check_unmoved(const StartFacts& facts, const SlotState& slot) {
-  if (slot.confirmed_flush_lsn <= facts.record->progress.position) {
-    return {};
-  }
-  return std::unexpected(
-      Error{.code = ErrorCode::kPostgresUnreachable,
-            .message = "replication slot \"" + facts.slot_name + "\" moved to " + to_string(slot.confirmed_flush_lsn) +
-                       " since the state record was read, which says " + to_string(facts.record->progress.position),
-            .hint = {},
-            .sqlstate = "55006"});
 }
 
 }  // namespace
@@ -86,22 +60,15 @@ Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptio
   if (!decision.warning.empty()) {
     log::warn(decision.warning);
   }
-  StateRecord record = next_record(facts);
   if (decision.action == StartAction::kFirstStart) {
-    record.kind = StateKind::kIntent;
-    TRY(store.write(record, stop));
-    record.kind = StateKind::kProgress;
+    TRY(store.write(intent_record(facts), stop));
   }
   EnsuredSlot slot = TRY(ensure_slot(server.replication, server.sql, options, policy.if_missing, stop));
+  StateRecord record = TRY(first_record(facts, decision.action, slot.state.confirmed_flush_lsn));
   if (decision.action == StartAction::kAcceptGap) {
-    TRY(write_gap(store, facts, slot.state.confirmed_flush_lsn, policy.overrides, stop));
-    ++record.epoch;
+    TRY(write_gap(store, facts, record.progress.position, policy.overrides, stop));
   }
-  if (decision.action == StartAction::kRun && facts.record) {
-    TRY(check_unmoved(facts, slot.state));
-    record.progress = facts.record->progress;
-  } else {
-    record.progress.position = slot.state.confirmed_flush_lsn;
+  if (decision.action != StartAction::kRun) {
     TRY(store.write(record, stop));
   }
   return StartedSlot{.slot = std::move(slot.state), .state = store.is_kept() ? std::optional(std::move(record)) : std::nullopt};

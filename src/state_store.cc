@@ -105,17 +105,16 @@ Result<> StateStore::write(const GapMarker& marker, StopSignal stop) {
 }
 
 Result<> StateStore::forget(const StateHistory& history, Lsn confirmed, StopSignal stop) {
-  const auto newest = history.newest();
-  if (topic_ == nullptr || !newest) {
+  if (topic_ == nullptr) {
     return {};
   }
   int forgotten = 0;
-  for (const auto& [key, record] : history.records()) {
-    const bool is_behind = record.progress.position < confirmed && record != *newest;
-    if (is_behind && key != key_ && forgotten++ < kForgottenMax) {
-      if (auto written = topic_->write(key, std::nullopt, Clock::now() + kTimeout, stop); !written) {
-        return give_up_topic(std::move(written).error());
-      }
+  for (const std::string& key : history.outdated(confirmed)) {
+    if (forgotten++ == kForgottenMax) {
+      break;
+    }
+    if (auto written = topic_->write(key, std::nullopt, Clock::now() + kTimeout, stop); !written) {
+      return give_up_topic(std::move(written).error());
     }
   }
   return {};
