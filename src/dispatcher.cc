@@ -96,6 +96,7 @@ Result<> Dispatcher::begin(const pgoutput::Begin& begin, TimePoint now) {
   }
   transaction_ = {.final_lsn = begin.final_lsn, .commit_time = begin.commit_time, .xid = begin.xid};
   next_ordinal_ = 0;
+  bytes_at_begin_ = bytes_;
   // Strictly below: a transaction whose commit record starts at the position has not arrived.
   if (begin.final_lsn < arrived_.position) {
     first_ordinal_ = std::numeric_limits<std::uint64_t>::max();

@@ -54,6 +54,7 @@ class Dispatcher {
   // Accepted by the sink so far: records, and the bytes of their keys and values.
   [[nodiscard]] std::uint64_t records() const { return records_; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::uint64_t open_bytes() const { return bytes_ - bytes_at_begin_; }  // of those, the open transaction's
 
   // Records wait for the sink.
   [[nodiscard]] bool blocked() const { return !pending_.empty(); }
@@ -80,6 +81,7 @@ class Dispatcher {
   std::uint64_t first_ordinal_ = 0;  // changes below it arrived before
   std::uint64_t records_ = 0;
   std::uint64_t bytes_ = 0;
+  std::uint64_t bytes_at_begin_ = 0;
   std::uint64_t next_ordinal_ = 0;        // of the next change in the open transaction
   Change change_;                         // the change at work
   std::span<const std::size_t> pending_;  // streams that have not yet got it

@@ -177,8 +177,7 @@ Result<> Session::drain(TimePoint now) {
     last_heard_ = now;
     heard_since_status_ = true;
     TRY(take(message, now));
-    if (!tracker_.in_transaction() &&
-        (state_ == State::kFinishingTransaction || gate_.is_full(dispatcher_.records(), dispatcher_.bytes(), now))) {
+    if (ends_batch(now)) {
       more_buffered_ = true;
       break;
     }
@@ -186,6 +185,16 @@ Result<> Session::drain(TimePoint now) {
   metrics_.wake_ups.add(messages > 0 ? 1 : 0);
   take_completed_units(now);
   return {};
+}
+
+// What was read is to be recorded, or ended with, before more is. A transaction that is split has a batch of its own: if the
+// next one turns out to be too large as well, it is not lost again with the Kafka transaction that is given up then.
+bool Session::ends_batch(TimePoint now) const {
+  const bool is_split = dispatcher_.is_marked() && gate_.is_gathering(dispatcher_.records());
+  if (tracker_.in_transaction()) {
+    return is_split && dispatcher_.ordinal() == 0;
+  }
+  return is_split || state_ == State::kFinishingTransaction || gate_.is_full(dispatcher_.records(), dispatcher_.bytes(), now);
 }
 
 Result<> Session::take(const StreamMessage& message, TimePoint now) {
@@ -220,6 +229,8 @@ ProgressFacts Session::progress_facts() const {
           .data_received = tracker_.data_received(),
           .open_commit = tracker_.in_transaction() ? std::optional(dispatcher_.open_commit()) : std::nullopt,
           .ordinal = dispatcher_.ordinal(),
+          .open_bytes = dispatcher_.open_bytes(),
+          .is_alone = dispatcher_.is_marked(),
           .between_changes = !dispatcher_.blocked(),
           .records = dispatcher_.records(),
           .bytes = dispatcher_.bytes(),

@@ -103,6 +103,7 @@ class Session {
   void take_completed_units(TimePoint now);
   [[nodiscard]] Result<> drain(TimePoint now);
   [[nodiscard]] Result<> take(const StreamMessage& message, TimePoint now);
+  [[nodiscard]] bool ends_batch(TimePoint now) const;
   [[nodiscard]] ProgressFacts progress_facts() const;
   [[nodiscard]] Result<> record_progress(TimePoint now);
   [[nodiscard]] Result<> check_marked(const Progress& progress);

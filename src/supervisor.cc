@@ -158,7 +158,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   metrics.caught_up.set(0);
   history.made_progress = metrics.flushed_lsn.value() > static_cast<std::int64_t>(open.start.confirmed_flush.value) ||
                           Clock::now() - began >= kSessionSettled;
-  history.split_commit = std::max(history.split_commit, pipeline.split_commit());
+  history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
   // A healthy server that decodes a large transaction of unpublished tables may say nothing for half of wal_sender_timeout. It
   // begins anew with each session, so a limit that ended one would end them all.
   history.silence_limit =
