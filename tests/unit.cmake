@@ -90,16 +90,20 @@ add_executable(simulation
   src/model/state_record.cc
   src/postgres/pgoutput.cc
   src/postgres/relation_cache.cc
+  src/postgres/server_state.cc
   src/progress_gate.cc
   src/router.cc
   src/session.cc
+  src/start_decision.cc
   src/status_timer.cc
   tests/simulation/broker.cc
   tests/simulation/checker.cc
+  tests/simulation/cluster.cc
   tests/simulation/connection.cc
   tests/simulation/database.cc
   tests/simulation/main.cc
   tests/simulation/plan.cc
+  tests/simulation/starter.cc
   tests/simulation/walsender.cc
   tests/simulation/world.cc
 )
