@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from support import Reader, consume, free_port, lsn, stream, wait_until
 from support.witness import Writer
 
@@ -176,6 +176,28 @@ def test_frozen_process_does_not_write_after_its_successor(start_postgres, kafka
     postgres.execute("insert into orders values (101, 0)")
     check_once(committed(kafka, topic, 101), range(1, 102))
     assert second.running
+
+
+def test_f89_open_transaction_of_a_predecessor_is_ended_before_the_record_is_read(postgres_with_orders, kafka, topic, make_outboxx):
+    """Its record of progress stands in the state topic and does not count yet: who reads before that is decided waits for the
+    broker to end it, or believes an older record while the predecessor may still commit."""
+    postgres = postgres_with_orders
+    state = {"topic": f"state-{topic}", "id": f"id-{topic}"}
+    outboxx = make(make_outboxx, postgres, kafka, topic, state=state).start()
+    assert outboxx.stop() == 0
+    predecessor = Producer({"bootstrap.servers": kafka.bootstrap(), "transactional.id": state["id"]})
+    predecessor.init_transactions(30)
+    predecessor.begin_transaction()
+    predecessor.produce(state["topic"], key="predecessor", value="left open")
+    predecessor.flush(20)
+
+    outboxx.start(deadline=15)
+
+    with pytest.raises(KafkaException):
+        predecessor.commit_transaction(10)
+    postgres.execute("insert into orders values (1, 0)")
+    check_once(committed(kafka, topic, 1), [1])
+    assert outboxx.stop() == 0
 
 
 LARGE = {"sink.kafka.transaction.bytes_max": 20_000}
