@@ -70,6 +70,14 @@ Plan make_plan(Random& random) {
   for (std::uint64_t count = 0; count < faults; ++count) {
     plan.faults.push_back(random_fault(random, plan.mode, plan.work_end));
   }
+  plan.is_killed_in_first_start = plan.mode != Mode::kNoState && random.percent(20);
+  // Most of the time no transaction is split: what ends a process amid one has to come often.
+  const std::uint64_t ends = plan.mode == Mode::kExactlyOnce && plan.progress.split_bytes < plan.progress.batch_bytes ? 6 : 0;
+  for (std::uint64_t count = 0; count < ends; ++count) {
+    Fault fault = random_fault(random, plan.mode, plan.work_end);
+    fault.kind = random.percent(70) ? FaultKind::kKill : FaultKind::kFence;
+    plan.faults.push_back(fault);
+  }
   std::ranges::sort(plan.faults, {}, &Fault::at);
   plan.ending = static_cast<Plan::Ending>(random.below(3));
   return plan;

@@ -54,6 +54,7 @@ struct Plan {
   int server_version = 15;
   Mode mode = Mode::kNoState;
   ProgressOptions progress;
+  bool is_killed_in_first_start = false;
   Walsender::Options walsender;
   Connection::Options connection;
   BrokerSink::Options broker;

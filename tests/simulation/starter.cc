@@ -80,6 +80,9 @@ void Starter::carry_out(Tampering what) {
         return;  // nobody could know; or the operator is at it, and has looked
       }
       view_ = static_cast<View>(parts_.random.between(1, 5));
+      if (needs_position(view_) && !parts_.cluster.furthest().is_progress) {
+        view_ = View::kOtherSystem;  // nobody could know of the others yet
+      }
       return;
     case Tampering::kRecreatePublication:
       ++publication_oid_;
@@ -150,8 +153,7 @@ std::set<ErrorCode> Starter::reasons_to_refuse() const {
   if (!parts_.cluster.has_record()) {
     return slot.exists ? std::set{ErrorCode::kSlotUnknown} : reasons;
   }
-  const bool needs_position = view_ == View::kRestored || view_ == View::kDiverged;
-  if (view_ != View::kRight && (record.is_progress || !needs_position)) {
+  if (view_ != View::kRight) {
     reasons.insert(ErrorCode::kServerChanged);
   }
   if (!slot.exists && record.is_progress) {

@@ -68,6 +68,8 @@ class Starter {
  private:
   enum class View : std::uint8_t { kRight, kOtherSystem, kOtherDatabase, kRestored, kLowerTimeline, kDiverged };
 
+  // It shows only in what was streamed already.
+  [[nodiscard]] static bool needs_position(View view) { return view == View::kRestored || view == View::kDiverged; }
   void carry_out(Tampering what);
   void create_slot();
   [[nodiscard]] StateHistory read_state() const;

@@ -70,6 +70,9 @@ World::World(std::uint64_t seed, bool prints_trace)
   for (std::size_t stream = 0; stream < kStreams; ++stream) {
     metrics_.streams.emplace_back();
   }
+  if (plan_.is_killed_in_first_start) {
+    starter_.tamper(Tampering::kKillInStart);
+  }
 }
 
 Outcome World::run() {
@@ -361,7 +364,11 @@ void World::take_turns() {
       throw Violation("the program: " + turned.error().message);
     }
     if (!turned || session_->ended()) {
-      return end_session(turned.has_value());
+      end_session(turned.has_value());
+      if (!turned && turned.error().code == ErrorCode::kFenced) {
+        split_commit_ = {};  // the process ends
+      }
+      return;
     }
     connection_->advance(now_);
     sink_->advance(now_);
