@@ -3,7 +3,8 @@
 
 Drains one backlog again and again, taking turns between no state record, the state record, and exactly once. A transaction has
 100 rows of some 120 bytes. Timed is the phase from the slot in use to the last row delivered (exactly once: committed); processor
-time is the program's own in it.
+time is the program's own in it. Then each writes 500 transactions of one row, 100 a second; latency is from a row's
+clock_timestamp() to its arrival at a consumer of committed records.
 """
 
 import json
@@ -17,7 +18,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 
-from support import Kafka, Outboxx, Postgres, stream, wait_until
+from support import Kafka, Outboxx, Postgres, Reader, stream, wait_until
 
 MODES = {"none": {"state.mode": "none"}, "state record": {}, "exactly once": {"sink.kafka.delivery": "exactly_once"}}
 
@@ -42,8 +43,8 @@ def measure(directory, postgres, kafka, rows, rounds):
         for first in range(1, rows, 100):
             connection.execute("insert into orders select n, repeat(md5(n::text), 3) from generate_series(%s::int, %s::int) n", [first, first + 99])
     figures = {mode: [] for mode in MODES}
-    for mode, outboxx in runs:
-        figures[mode].append(drained(outboxx, mode, rows))
+    for number, (mode, outboxx) in enumerate(runs):
+        figures[mode].append({**drained(outboxx, mode, rows), **latency(postgres, kafka, outboxx, -number * 1000)})
         print(f"{mode}: {json.dumps(figures[mode][-1])}", flush=True)
     for mode, found in figures.items():
         medians = {name: round(statistics.median(run[name] for run in found), 2) for name in found[0]}
@@ -78,6 +79,27 @@ def drained(outboxx, mode, rows):
               "records": int(metrics["outboxx_progress_records_total"])}
     assert outboxx.stop() == 0
     return result
+
+
+def latency(postgres, kafka, outboxx, first, count=500, per_second=100):
+    """Of rows behind the backlog, with ids from first downwards."""
+    topic = outboxx.config["streams"][0]["sink"]["destination"]
+    outboxx.start()
+    with Reader(kafka.bootstrap(), topic, config={"isolation.level": "read_committed"}) as reader, postgres.connect() as connection:
+        wait_until(lambda: reader.read() is None and reader.at_end, 60, "the backlog is read", interval=0)
+        began = time.monotonic()
+        arrived = []
+        written = 0
+        while len(arrived) < count:
+            if written < count and time.monotonic() - began >= written / per_second:
+                connection.execute("insert into orders values (%s, extract(epoch from clock_timestamp()))", [first - written])
+                written += 1
+            message = reader.read(0.001)
+            if message and first - count < message.json["data"]["id"] <= first:
+                arrived.append(message.arrived - float(message.json["data"]["text"]))
+    assert outboxx.stop() == 0
+    milliseconds = [round(seconds * 1000, 1) for seconds in statistics.quantiles(arrived, n=100)]
+    return {"latency_p50_ms": milliseconds[49], "latency_p99_ms": milliseconds[98]}
 
 
 if __name__ == "__main__":

@@ -96,12 +96,14 @@ Result<> Dispatcher::begin(const pgoutput::Begin& begin, TimePoint now) {
   }
   transaction_ = {.final_lsn = begin.final_lsn, .commit_time = begin.commit_time, .xid = begin.xid};
   next_ordinal_ = 0;
+  bytes_at_begin_ = bytes_;
   // Strictly below: a transaction whose commit record starts at the position has not arrived.
   if (begin.final_lsn < arrived_.position) {
     first_ordinal_ = std::numeric_limits<std::uint64_t>::max();
   } else {
     first_ordinal_ = begin.final_lsn == arrived_.open_commit ? arrived_.ordinal : 0;
   }
+  record_.is_split = begin.final_lsn == split_ || begin.final_lsn == arrived_.open_commit;
   if (first_ordinal_ > 0) {
     log::debug("passing over what the state record says has arrived",
                {{"commit_lsn", begin.final_lsn}, {"up_to", arrived_.position}});
@@ -144,6 +146,7 @@ Result<Admission> Dispatcher::change(Operation operation, std::uint32_t relation
   change_.transaction = &transaction_;
   change_.ordinal = next_ordinal_++;
   if (change_.ordinal < first_ordinal_) {
+    metrics_.changes_repeated.add();
     return Admission::kAccepted;
   }
   pending_ = router_.route(*relation, operation);

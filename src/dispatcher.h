@@ -43,6 +43,10 @@ class Dispatcher {
   // Exactly once: what arrived before is not sent again. Everything that commits before progress.position is passed over, and
   // of the transaction that was split, the changes that arrived. Before the first dispatch().
   void resume_at(const Progress& progress) { arrived_ = progress; }
+  // The records of the transaction that commits there are marked as parts of one that is split, as are those of one that is
+  // resumed amid it. Before its Begin.
+  void mark_split(Lsn final_lsn) { split_ = final_lsn; }
+  [[nodiscard]] bool is_marked() const { return record_.is_split; }
 
   // Of the open transaction: the start of its commit record, and how many changes came.
   [[nodiscard]] Lsn open_commit() const { return transaction_.final_lsn; }
@@ -50,6 +54,7 @@ class Dispatcher {
   // Accepted by the sink so far: records, and the bytes of their keys and values.
   [[nodiscard]] std::uint64_t records() const { return records_; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::uint64_t open_bytes() const { return bytes_ - bytes_at_begin_; }  // of those, the open transaction's
 
   // Records wait for the sink.
   [[nodiscard]] bool blocked() const { return !pending_.empty(); }
@@ -72,9 +77,11 @@ class Dispatcher {
   std::vector<std::unique_ptr<Format>> formats_;  // by stream
   Transaction transaction_;
   Progress arrived_;
+  Lsn split_;
   std::uint64_t first_ordinal_ = 0;  // changes below it arrived before
   std::uint64_t records_ = 0;
   std::uint64_t bytes_ = 0;
+  std::uint64_t bytes_at_begin_ = 0;
   std::uint64_t next_ordinal_ = 0;        // of the next change in the open transaction
   Change change_;                         // the change at work
   std::span<const std::size_t> pending_;  // streams that have not yet got it

@@ -85,6 +85,8 @@ void add_receive(Families& out, const Metrics& metrics) {
   add_counter(out, "outboxx_received_bytes_total", "Bytes of WAL data received", metrics.bytes_received);
   add_counter(out, "outboxx_transactions_total", "Transactions received", metrics.transactions);
   add_counter(out, "outboxx_changes_skipped_total", "Changes received that no stream wants", metrics.changes_skipped);
+  add_counter(out, "outboxx_changes_repeated_total", "Exactly once: changes that came again and had arrived before",
+              metrics.changes_repeated);
   add_counter(out, "outboxx_invalid_utf8_values_total", "Values with bytes that had to be replaced to be UTF-8",
               metrics.invalid_utf8);
 }

@@ -59,6 +59,7 @@ void fill(Metrics& metrics) {
   metrics.bytes_received.add(13);
   metrics.transactions.add(14);
   metrics.changes_skipped.add(15);
+  metrics.changes_repeated.add(16);
   metrics.invalid_utf8.add(16);
   metrics.received_lsn.set(0x1FFFFFFFFFFFFF);
   metrics.flushed_lsn.set(22);

@@ -43,6 +43,7 @@ class Pipeline {
   // After run(): the operator had asked for the stop before it ended, whatever it ended with.
   [[nodiscard]] bool stopping() const { return session_.stopping(); }
   [[nodiscard]] bool peer_was_silent() const { return session_.peer_was_silent(); }
+  [[nodiscard]] Lsn split_commit() const { return session_.split_commit(); }
 
  private:
   struct Ready {

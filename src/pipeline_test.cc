@@ -56,7 +56,7 @@ class PipelineTest : public testing::Test {
     };
     Pipeline pipeline(
         {.stream = stream, .sink = sink, .monitor = nullptr, .signals = *signals, .metrics = metrics, .streams = streams},
-        options, {.confirmed_flush = Lsn{100}, .wal_sender_timeout = std::chrono::seconds(60), .format = {}}, Clock::now());
+        options, start, Clock::now());
     return pipeline.run();
   }
   [[nodiscard]] std::uint64_t confirmed() const { return stream.statuses.back().flush.value; }
@@ -75,6 +75,7 @@ class PipelineTest : public testing::Test {
   Metrics metrics;
   std::vector<StreamConfig> streams;
   PipelineOptions options;
+  SessionStart start{.confirmed_flush = Lsn{100}, .wal_sender_timeout = std::chrono::seconds(60), .format = {}};
 };
 
 TEST_F(PipelineTest, DeliversEveryRowInOrderAndConfirmsTheEndOfTheLastCommit) {
@@ -209,6 +210,55 @@ TEST_F(PipelineTest, ChangesNobodyWantsAreCountedAndConfirmed) {
   EXPECT_EQ(confirmed(), 210);
   EXPECT_EQ(metrics.changes_skipped.value(), 1);
   EXPECT_TRUE(sink.sent.empty());
+}
+
+TEST_F(PipelineTest, ChangesThatHadArrivedArePassedOverAndCounted) {
+  sink.deliver_at_once = true;
+  start.state.emplace().progress = {.position = Lsn{210}, .open_commit = Lsn{220}, .ordinal = 1};
+  start.progress.is_transactional = true;
+  transaction(200, 210, {"1", "2"});
+  transaction(220, 230, {"3", "4"});
+  ASSERT_TRUE(run().has_value());
+  ASSERT_EQ(keys(), (std::vector<std::string>{"4", ""}));  // and the record of the position
+  EXPECT_EQ(metrics.changes_repeated.value(), 3);
+  EXPECT_EQ(confirmed(), 230);
+}
+
+TEST_F(PipelineTest, TransactionThatHasToBeSplitIsReadAgainAndMarked) {
+  start.state.emplace().progress.position = Lsn{100};
+  start.progress = {.is_transactional = true, .batch_records = 100, .split_bytes = 4, .may_split = true};
+  stream.wal(200, Pgoutput::begin(200));
+  stream.wal(199, Pgoutput::insert(1, {"1", "x"}));
+  stream.on_idle = [] {};
+  Pipeline first(
+      {.stream = stream, .sink = sink, .monitor = nullptr, .signals = *signals, .metrics = metrics, .streams = streams},
+      options, start, Clock::now());
+  const Result<> ended = first.run();
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, ErrorCode::kKafkaUnreachable);
+  EXPECT_EQ(first.split_commit(), Lsn{200});
+  EXPECT_EQ(sink.sent.size(), 1);
+  EXPECT_FALSE(sink.sent[0].is_split);
+
+  sink.sent.clear();
+  sink.deliver_at_once = true;
+  start.split_commit = Lsn{200};
+  stream.wal(0, Pgoutput::relation(1, "orders", {"id", "v"}));
+  transaction(180, 190, {"0"});
+  transaction(200, 210, {"1"});
+  ASSERT_TRUE(run().has_value());
+  EXPECT_EQ(keys(), (std::vector<std::string>{"0", "", "1", ""}));  // it has a Kafka transaction of its own
+  EXPECT_FALSE(sink.sent[0].is_split);
+  EXPECT_TRUE(sink.sent[2].is_split);
+}
+
+TEST_F(PipelineTest, SlotThatIsAheadOfTheRecordIsAMistakeOfOurs) {
+  start.state.emplace().progress.position = Lsn{99};
+  const Result<> ended = run();
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, ErrorCode::kInternal);
+  EXPECT_EQ(ended.error().message, "would have PostgreSQL confirm 0/64, but only 0/63 is recorded");
+  EXPECT_TRUE(stream.statuses.empty());
 }
 
 TEST_F(PipelineTest, RowOutsideATransactionIsAProtocolError) {

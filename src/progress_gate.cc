@@ -69,13 +69,15 @@ std::optional<Progress> ProgressGate::due_at_least_once(const ProgressFacts& fac
 
 // The position is what was received, not F: the records before it are in this Kafka transaction, or in one that is committed.
 Result<std::optional<Progress>> ProgressGate::due_exactly_once(const ProgressFacts& facts, TimePoint now) {
-  const bool is_gathering = facts.records != written_records_;
+  const bool is_gathering = this->is_gathering(facts.records);
   if (is_gathering && !gathering_since_) {
     gathering_since_ = now;
   }
-  if (facts.open_commit) {
+  const bool ends_before_it = is_gathering && facts.is_alone && facts.ordinal == 0;
+  if (facts.open_commit && !ends_before_it) {
     // The rest of it comes without a pause: no time to wait for. A part of it must not be recorded as the whole.
-    const bool is_too_large = is_gathering && facts.bytes - written_bytes_ >= options_.split_bytes;
+    const std::uint64_t part = std::min(facts.open_bytes, facts.bytes - written_bytes_);  // whole ones before it do not count
+    const bool is_too_large = is_gathering && part >= options_.split_bytes;
     if (!is_too_large || !facts.between_changes) {
       return std::nullopt;
     }
@@ -95,7 +97,7 @@ Result<std::optional<Progress>> ProgressGate::due_exactly_once(const ProgressFac
   if (!is_gathering) {
     return due_idle(facts.received, facts.is_urgent, now);
   }
-  if (facts.is_urgent || is_full(facts.records, facts.bytes, now)) {
+  if (facts.is_urgent || facts.is_alone || is_full(facts.records, facts.bytes, now)) {
     return Progress{.position = facts.received, .open_commit = {}, .ordinal = 0};
   }
   next_ = *gathering_since_ + options_.batch_age;

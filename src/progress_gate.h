@@ -28,6 +28,8 @@ struct ProgressFacts {
   Lsn data_received;               // end of the newest transaction that has records
   std::optional<Lsn> open_commit;  // of the transaction that is being received
   std::uint64_t ordinal = 0;       // its changes so far
+  std::uint64_t open_bytes = 0;    // and the bytes of their records
+  bool is_alone = false;           // that one, or the last, goes into Kafka transactions of its own
   bool between_changes = true;     // no change waits for the sink with a part of its records
   std::uint64_t records = 0;       // accepted by the sink in this session, and their bytes
   std::uint64_t bytes = 0;
@@ -47,6 +49,9 @@ class ProgressGate {
     return is_kept_ && acknowledged_.position < flushed ? acknowledged_.position : flushed;
   }
 
+  // P; nothing if no state is kept.
+  [[nodiscard]] std::optional<Lsn> recorded() const { return is_kept_ ? std::optional(acknowledged_.position) : std::nullopt; }
+
   // What to record now, if anything. kConfig: a transaction is too large and may not be split.
   [[nodiscard]] Result<std::optional<Progress>> due(const ProgressFacts& facts, TimePoint now);
   // It was handed to the sink. Only one is under way at a time.
@@ -55,6 +60,8 @@ class ProgressGate {
 
   // When due() may answer differently although nothing happened.
   [[nodiscard]] TimePoint next() const { return next_; }
+  // Records were accepted that no record of progress covers yet.
+  [[nodiscard]] bool is_gathering(std::uint64_t records) const { return records != written_records_; }
   // Enough is gathered, or has waited long enough: stop reading at the end of the transaction at hand.
   [[nodiscard]] bool is_full(std::uint64_t records, std::uint64_t bytes, TimePoint now) const;
 

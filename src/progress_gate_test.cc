@@ -144,10 +144,49 @@ TEST_F(BatchTest, NeverClosesAmidATransaction) {
 TEST_F(BatchTest, RefusesATransactionThatIsTooLarge) {
   ProgressFacts open = gathered(0x200, 20'000, 256 * kMiB);
   open.open_commit = Lsn{0x400};
+  open.open_bytes = open.bytes;
   const auto refused = gate_.due(open, now_);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kConfig);
   EXPECT_TRUE(refused.error().hint.contains("split_large_transactions"));
+}
+
+TEST_F(BatchTest, JudgesATransactionWithoutThoseBeforeIt) {
+  ProgressFacts open = gathered(0x200, 20'000, 300 * kMiB);
+  open.open_commit = Lsn{0x400};
+  open.open_bytes = 255 * kMiB;
+  EXPECT_EQ(due(gate_, open), std::nullopt);
+}
+
+TEST_F(BatchTest, ClosesBeforeAndAfterATransactionThatGoesAlone) {
+  ProgressFacts open = gathered(0x200, 1, 100);
+  open.open_commit = Lsn{0x400};
+  open.is_alone = true;
+  EXPECT_EQ(due(gate_, open), at(0x200));
+  gate_.written(at(0x200), open, now_);
+  gate_.acknowledged();
+  open.records = open.ordinal = 2;
+  open.open_bytes = 100;
+  EXPECT_EQ(due(gate_, open), std::nullopt) << "not amid it";
+  open.open_commit.reset();
+  open.received = Lsn{0x410};
+  EXPECT_EQ(due(gate_, open), at(0x410));
+}
+
+TEST_F(BatchTest, MeasuresTheNextPartFromTheLastOne) {
+  options_.may_split = true;
+  ProgressGate gate(options_, at(0x200), now_);
+  ProgressFacts open = gathered(0x200, 20'000, 256 * kMiB);
+  open.open_commit = Lsn{0x400};
+  open.open_bytes = open.bytes;
+  gate.written(*due(gate, open), open, now_);
+  gate.acknowledged();
+  open.records += 1;
+  open.open_bytes = open.bytes += 255 * kMiB;
+  EXPECT_EQ(due(gate, open), std::nullopt);
+  open.ordinal = 40'000;
+  open.open_bytes = open.bytes += kMiB;
+  EXPECT_TRUE(due(gate, open));
 }
 
 TEST_F(BatchTest, SplitsOneIfAllowedAndBetweenTwoChanges) {
@@ -155,6 +194,7 @@ TEST_F(BatchTest, SplitsOneIfAllowedAndBetweenTwoChanges) {
   ProgressGate gate(options_, at(0x210), now_);
   ProgressFacts open = gathered(0x200, 20'000, 256 * kMiB);
   open.open_commit = Lsn{0x400};
+  open.open_bytes = open.bytes;
   open.ordinal = 20'000;
   open.between_changes = false;
   EXPECT_EQ(due(gate, open), std::nullopt);

@@ -54,10 +54,12 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
   progress_record_.key = start.state_key;
   if (start.state && start.progress.is_transactional) {
     dispatcher_.resume_at(start.state->progress);
+    dispatcher_.mark_split(start.split_commit);
   }
 }
 
 Result<> Session::begin(TimePoint now) {
+  TRY(check_recorded(tracker_.flushed()));
   return send_status(now);  // asks for a reply: proves the line in both directions
 }
 
@@ -175,8 +177,7 @@ Result<> Session::drain(TimePoint now) {
     last_heard_ = now;
     heard_since_status_ = true;
     TRY(take(message, now));
-    if (!tracker_.in_transaction() &&
-        (state_ == State::kFinishingTransaction || gate_.is_full(dispatcher_.records(), dispatcher_.bytes(), now))) {
+    if (ends_batch(now)) {
       more_buffered_ = true;
       break;
     }
@@ -184,6 +185,16 @@ Result<> Session::drain(TimePoint now) {
   metrics_.wake_ups.add(messages > 0 ? 1 : 0);
   take_completed_units(now);
   return {};
+}
+
+// What was read is to be recorded, or ended with, before more is. A transaction that is split has a batch of its own: if the
+// next one turns out to be too large as well, it is not lost again with the Kafka transaction that is given up then.
+bool Session::ends_batch(TimePoint now) const {
+  const bool is_split = dispatcher_.is_marked() && gate_.is_gathering(dispatcher_.records());
+  if (tracker_.in_transaction()) {
+    return is_split && dispatcher_.ordinal() == 0;
+  }
+  return is_split || state_ == State::kFinishingTransaction || gate_.is_full(dispatcher_.records(), dispatcher_.bytes(), now);
 }
 
 Result<> Session::take(const StreamMessage& message, TimePoint now) {
@@ -218,6 +229,8 @@ ProgressFacts Session::progress_facts() const {
           .data_received = tracker_.data_received(),
           .open_commit = tracker_.in_transaction() ? std::optional(dispatcher_.open_commit()) : std::nullopt,
           .ordinal = dispatcher_.ordinal(),
+          .open_bytes = dispatcher_.open_bytes(),
+          .is_alone = dispatcher_.is_marked(),
           .between_changes = !dispatcher_.blocked(),
           .records = dispatcher_.records(),
           .bytes = dispatcher_.bytes(),
@@ -233,6 +246,7 @@ Result<> Session::record_progress(TimePoint now) {
   if (!progress) {
     return {};
   }
+  TRY(check_marked(*progress));
   recorded_->progress = *progress;
   progress_record_.value = encode(*recorded_);
   // kFull: deliveries bring the next turn.
@@ -240,6 +254,17 @@ Result<> Session::record_progress(TimePoint now) {
     gate_.written(*progress, facts, now);
   }
   return {};
+}
+
+// Each event of a split transaction says so. That one is too large shows when its first records are written, but not yet
+// visible: they are given up with their Kafka transaction, and come again, marked, in the next session.
+Result<> Session::check_marked(const Progress& progress) {
+  if (progress.ordinal == 0 || dispatcher_.is_marked()) {
+    return {};
+  }
+  split_commit_ = progress.open_commit;
+  return fail(ErrorCode::kKafkaUnreachable, "the transaction that commits at " + to_string(progress.open_commit) +
+                                                " is too large for one Kafka transaction: it is read again, and split");
 }
 
 // The steps of a stop that do not depend on one event.
@@ -271,6 +296,18 @@ Result<> Session::continue_stop(TimePoint now) {
   return {};
 }
 
+// c <= P, always: else a slot that lost changes could not be told from one that we moved. confirmable() sees to it, and this is
+// the invariant spelled out, where a mistake would do its harm.
+Result<> Session::check_recorded(Lsn confirmed) const {
+  const auto recorded = gate_.recorded();
+  if (!recorded || confirmed <= *recorded) {
+    return {};
+  }
+  return fail(ErrorCode::kInternal,
+              "would have PostgreSQL confirm " + to_string(confirmed) + ", but only " + to_string(*recorded) + " is recorded",
+              "Nothing was confirmed. This is a mistake in Outboxx; please report it.");
+}
+
 Result<> Session::send_status_if_due(TimePoint now) {
   const bool sending = state_ != State::kEndingCopy && state_ != State::kEnded;  // no status may follow CopyDone
   return sending && (status_timer_.due(now) || now >= next_probe()) ? send_status(now) : Result<>{};
@@ -279,6 +316,7 @@ Result<> Session::send_status_if_due(TimePoint now) {
 // Write, flush and apply are all the same: the server's keepalives then tell how far behind F it is (docs/delivery.md).
 Result<> Session::send_status(TimePoint now) {
   const Lsn flushed = confirmable();
+  TRY(check_recorded(flushed));
   status_timer_.flushed(flushed, now);
   const StandbyStatus status{.write = flushed,
                              .flush = flushed,

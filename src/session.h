@@ -43,6 +43,8 @@ struct SessionStart {
   std::optional<StateRecord> state{};
   std::string state_key{};
   ProgressOptions progress{};
+  // The transaction that an earlier session found to be too large for one Kafka transaction: its start of the commit record.
+  Lsn split_commit{};
 };
 
 // One thread. After an error it is of no more use: what was not confirmed comes again in the next session.
@@ -87,6 +89,8 @@ class Session {
   [[nodiscard]] bool ended() const { return state_ == State::kEnded; }
   // After an error: it was that nothing came for silence_limit.
   [[nodiscard]] bool peer_was_silent() const { return peer_was_silent_; }
+  // After an error: it was that this transaction has to be split, and its first records do not say so. 0/0: it was not.
+  [[nodiscard]] Lsn split_commit() const { return split_commit_; }
 
  private:
   // kStreaming: the normal state. The others are steps of a stop: read on to the end of the transaction at hand, so that none
@@ -99,12 +103,15 @@ class Session {
   void take_completed_units(TimePoint now);
   [[nodiscard]] Result<> drain(TimePoint now);
   [[nodiscard]] Result<> take(const StreamMessage& message, TimePoint now);
+  [[nodiscard]] bool ends_batch(TimePoint now) const;
   [[nodiscard]] ProgressFacts progress_facts() const;
   [[nodiscard]] Result<> record_progress(TimePoint now);
+  [[nodiscard]] Result<> check_marked(const Progress& progress);
   // What may be confirmed: F, as far as it is recorded.
   [[nodiscard]] Lsn confirmable() const { return gate_.confirmable(tracker_.flushed()); }
   [[nodiscard]] bool all_settled() const { return tracker_.all_delivered() && confirmable() == tracker_.flushed(); }
   [[nodiscard]] Result<> continue_stop(TimePoint now);
+  [[nodiscard]] Result<> check_recorded(Lsn confirmed) const;
   [[nodiscard]] Result<> send_status_if_due(TimePoint now);
   [[nodiscard]] Result<> send_status(TimePoint now);
   [[nodiscard]] TimePoint next_probe() const;
@@ -132,6 +139,7 @@ class Session {
   TimePoint read_at_latest_;  // bytes may be there that poll(2) does not announce
   bool heard_since_status_ = false;
   bool peer_was_silent_ = false;
+  Lsn split_commit_;
   Lsn awaited_;  // the newest position for which the server wanted a reply
   std::optional<StateRecord> recorded_;
   Record progress_record_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,7 +10,7 @@
 #include "base/error.h"
 #include "base/lsn.h"
 #include "model/state_record.h"
-#include "postgres/slot.h"
+#include "postgres/server_state.h"
 
 namespace outboxx {
 namespace {
@@ -151,6 +152,45 @@ Result<StartDecision> decide_start(const StartFacts& facts, const StartOverrides
   // After an intent the slot is as new: its own position is where the stream begins.
   const bool has_begun = facts.record->kind == StateKind::kProgress;
   return StartDecision{.action = has_begun ? StartAction::kRun : StartAction::kAdopt, .warning = {}};
+}
+
+StateRecord intent_record(const StartFacts& facts) {
+  return {.kind = StateKind::kIntent,
+          .epoch = facts.record ? facts.record->epoch : 1,
+          .system_identifier = facts.server.system_identifier,
+          .timeline = facts.server.timeline,
+          .server_version = facts.server.server_version,
+          .database = facts.server.database,
+          .slot = facts.slot_name,
+          .publication_oid = facts.publication_oid,
+          .progress = {}};
+}
+
+Result<StateRecord> first_record(const StartFacts& facts, StartAction action, Lsn slot_position) {
+  StateRecord record = intent_record(facts);
+  record.kind = StateKind::kProgress;
+  record.progress.position = slot_position;
+  if (action == StartAction::kAcceptGap) {
+    ++record.epoch;
+    // What has arrived from this very server has arrived, however the slot stands.
+    if (check_same_server(facts, *facts.record)) {
+      record.progress.position = std::max(slot_position, facts.record->progress.position);
+    }
+  }
+  if (action == StartAction::kRun && facts.record) {
+    record.progress = facts.record->progress;
+    // The record was read before the slot was read for the second time: its last holder may have gone on in between.
+    if (slot_position > record.progress.position) {
+      return std::unexpected(
+          Error{.code = ErrorCode::kPostgresUnreachable,
+                .message = fmt::format("replication slot \"{}\" moved to {} since the state record was read, "
+                                       "which says {}",
+                                       facts.slot_name, to_string(slot_position), to_string(record.progress.position)),
+                .hint = {},
+                .sqlstate = "55006"});
+    }
+  }
+  return record;
 }
 
 }  // namespace outboxx

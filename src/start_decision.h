@@ -14,8 +14,7 @@
 #include "base/error.h"
 #include "base/lsn.h"
 #include "model/state_record.h"
-#include "postgres/server_identity.h"
-#include "postgres/slot.h"
+#include "postgres/server_state.h"
 
 namespace outboxx {
 
@@ -50,5 +49,12 @@ struct StartDecision {
 
 // Refusals: kSlot, kSlotLost, kSlotMoved, kSlotUnknown, kServerChanged, kPublicationChanged.
 [[nodiscard]] Result<StartDecision> decide_start(const StartFacts& facts, const StartOverrides& overrides);
+
+// The record that stands before a slot is created: a crash in between is no lost slot.
+[[nodiscard]] StateRecord intent_record(const StartFacts& facts);
+
+// The record that the stream begins with. slot_position: what the slot has confirmed, now that it is there.
+// kPostgresUnreachable (SQLSTATE 55006) if that moved since the record was read: then gather the facts again.
+[[nodiscard]] Result<StateRecord> first_record(const StartFacts& facts, StartAction action, Lsn slot_position);
 
 }  // namespace outboxx

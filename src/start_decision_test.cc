@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/lsn.h"
 #include "model/state_record.h"
-#include "postgres/slot.h"
+#include "postgres/server_state.h"
 
 namespace outboxx {
 namespace {
@@ -163,6 +163,52 @@ TEST(StartDecision, AdoptsASlotWithoutRecordOnlyIfTold) {
   ASSERT_TRUE(adopted);
   EXPECT_EQ(adopted->action, StartAction::kAdopt);
   EXPECT_NE(adopted->warning, "");
+}
+
+TEST(FirstRecord, GoesOnWhereTheRecordSays) {
+  const auto first = first_record(facts(), StartAction::kRun, Lsn{0xF0});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(*first, record());
+}
+
+TEST(FirstRecord, NamesTheServerAsItIsNow) {
+  StartFacts given = facts();
+  given.server.timeline = 3;
+  const auto first = first_record(given, StartAction::kRun, Lsn{0x100});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->timeline, 3);
+}
+
+TEST(FirstRecord, BeginsWhereANewSlotDoes) {
+  StartFacts given = facts();
+  given.record = intent_record(given);
+  const auto first = first_record(given, StartAction::kAdopt, Lsn{0x180});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->kind, StateKind::kProgress);
+  EXPECT_EQ(first->progress.position, Lsn{0x180});
+  EXPECT_EQ(first->epoch, 1);
+}
+
+TEST(FirstRecord, SlotThatMovedMeanwhileIsLookedAtAgain) {
+  const auto first = first_record(facts(), StartAction::kRun, Lsn{0x101});
+  ASSERT_FALSE(first);
+  EXPECT_EQ(first.error().code, ErrorCode::kPostgresUnreachable);
+  EXPECT_EQ(first.error().sqlstate, "55006");
+}
+
+TEST(FirstRecord, AcceptedGapBeginsANewEpochAndRepeatsNothingOfThisServer) {
+  StartFacts given = facts();
+  given.publication_oid = 2;
+  auto first = first_record(given, StartAction::kAcceptGap, Lsn{0xF0});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->progress.position, Lsn{0x100});
+  EXPECT_EQ(first->publication_oid, 2);
+  EXPECT_EQ(first->epoch, 2);
+
+  given.server.system_identifier = "75";  // whose positions say nothing about the record's
+  first = first_record(given, StartAction::kAcceptGap, Lsn{0xF0});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->progress.position, Lsn{0xF0});
 }
 
 }  // namespace

@@ -24,13 +24,14 @@ Result<StartFacts> gather_facts(const ServerSessions& sessions, const PostgresOp
                    .server = TRY(read_identity(replication, stop)),
                    .publication_oid = TRY(read_publication_oid(sql, options.publication_name, stop)),
                    .slot = TRY(read_slot(sql, options.slot_name, stop)),
-                   .state_is_kept = store.is_kept(),
+                   .state_is_kept = true,
                    .record = std::nullopt,
                    .switch_point = std::nullopt};
   if (facts.slot && facts.slot->is_being_created()) {
     facts.slot.reset();  // by another instance, perhaps: ensure_slot() waits for it
   }
   const StateHistory history = TRY(store.read(stop));
+  facts.state_is_kept = store.is_kept();
   facts.record = history.newest();
   if (facts.record && facts.server.timeline > facts.record->timeline) {
     facts.switch_point = TRY(read_switch_point(replication, facts.server.timeline, facts.record->timeline, stop));
@@ -39,18 +40,6 @@ Result<StartFacts> gather_facts(const ServerSessions& sessions, const PostgresOp
     TRY(store.forget(history, facts.slot->confirmed_flush_lsn, stop));
   }
   return facts;
-}
-
-StateRecord next_record(const StartFacts& facts) {
-  return {.kind = StateKind::kProgress,
-          .epoch = facts.record ? facts.record->epoch : 1,
-          .system_identifier = facts.server.system_identifier,
-          .timeline = facts.server.timeline,
-          .server_version = facts.server.server_version,
-          .database = facts.server.database,
-          .slot = facts.slot_name,
-          .publication_oid = facts.publication_oid,
-          .progress = {}};
 }
 
 Result<> write_gap(StateStore& store, const StartFacts& facts, Lsn to, const StartOverrides& overrides, StopSignal stop) {
@@ -71,21 +60,15 @@ Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptio
   if (!decision.warning.empty()) {
     log::warn(decision.warning);
   }
-  StateRecord record = next_record(facts);
   if (decision.action == StartAction::kFirstStart) {
-    record.kind = StateKind::kIntent;
-    TRY(store.write(record, stop));
-    record.kind = StateKind::kProgress;
+    TRY(store.write(intent_record(facts), stop));
   }
   EnsuredSlot slot = TRY(ensure_slot(server.replication, server.sql, options, policy.if_missing, stop));
+  StateRecord record = TRY(first_record(facts, decision.action, slot.state.confirmed_flush_lsn));
   if (decision.action == StartAction::kAcceptGap) {
-    TRY(write_gap(store, facts, slot.state.confirmed_flush_lsn, policy.overrides, stop));
-    ++record.epoch;
+    TRY(write_gap(store, facts, record.progress.position, policy.overrides, stop));
   }
-  if (decision.action == StartAction::kRun && facts.record) {
-    record.progress = facts.record->progress;
-  } else {
-    record.progress.position = slot.state.confirmed_flush_lsn;
+  if (decision.action != StartAction::kRun) {
     TRY(store.write(record, stop));
   }
   return StartedSlot{.slot = std::move(slot.state), .state = store.is_kept() ? std::optional(std::move(record)) : std::nullopt};

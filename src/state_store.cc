@@ -38,10 +38,11 @@ std::string new_instance() {
 
 }  // namespace
 
-StateStore::StateStore(std::string pipeline) : pipeline_(std::move(pipeline)), key_(state_key(pipeline_, new_instance())) {}
+StateStore::StateStore(std::string pipeline, bool may_be_missing)
+    : pipeline_(std::move(pipeline)), key_(state_key(pipeline_, new_instance())), may_be_missing_(may_be_missing) {}
 
 Result<StateStore> StateStore::open(const Config& config, std::string pipeline, StopSignal stop) {
-  StateStore store(std::move(pipeline));
+  StateStore store(std::move(pipeline), config.state.may_be_missing);
   switch (config.state.mode) {
     case StateMode::kNone:
       break;
@@ -52,22 +53,34 @@ Result<StateStore> StateStore::open(const Config& config, std::string pipeline, 
       auto topic = KafkaStateTopic::open(config.kafka, config.state.topic, Clock::now() + kTimeout, stop);
       if (topic) {
         store.topic_ = std::move(*topic);
-      } else if (topic.error().code == ErrorCode::kKafkaRefused && config.state.may_be_missing) {
-        log::warn("going on without a state record: a slot that loses changes will not be noticed",
-                  {{"reason", topic.error().message}, {"hint", topic.error().hint}});
       } else {
-        return std::unexpected(std::move(topic).error());
+        TRY(store.give_up_topic(std::move(topic).error()));
       }
     }
   }
   return store;
 }
 
-Result<StateHistory> StateStore::read(StopSignal stop) {
-  if (topic_ != nullptr) {
-    return topic_->read(pipeline_, Clock::now() + kReadTimeout, stop);
+Result<> StateStore::give_up_topic(Error error) {
+  if (error.code != ErrorCode::kKafkaRefused || !may_be_missing_) {
+    return std::unexpected(std::move(error));
   }
+  topic_.reset();
+  log::warn("going on without a state record: a slot that loses changes will not be noticed",
+            {{"reason", error.message}, {"hint", error.hint}});
+  return {};
+}
+
+Result<StateHistory> StateStore::read(StopSignal stop) {
   StateHistory history(pipeline_);
+  if (topic_ != nullptr) {
+    auto found = topic_->read(pipeline_, Clock::now() + kReadTimeout, stop);
+    if (found) {
+      return found;
+    }
+    TRY(give_up_topic(std::move(found).error()));
+    return history;
+  }
   if (!file_.empty()) {
     if (const auto text = TRY(read_state_file(file_))) {
       TRY(history.take(key_, *text));
@@ -78,7 +91,8 @@ Result<StateHistory> StateStore::read(StopSignal stop) {
 
 Result<> StateStore::write(const StateRecord& record, StopSignal stop) {
   if (topic_ != nullptr) {
-    return topic_->write(key_, encode(record), Clock::now() + kTimeout, stop);
+    auto written = topic_->write(key_, encode(record), Clock::now() + kTimeout, stop);
+    return written ? written : give_up_topic(std::move(written).error());
   }
   return file_.empty() ? Result<>{} : write_state_file(file_, encode(record));
 }
@@ -91,15 +105,16 @@ Result<> StateStore::write(const GapMarker& marker, StopSignal stop) {
 }
 
 Result<> StateStore::forget(const StateHistory& history, Lsn confirmed, StopSignal stop) {
-  const auto newest = history.newest();
-  if (topic_ == nullptr || !newest) {
+  if (topic_ == nullptr) {
     return {};
   }
   int forgotten = 0;
-  for (const auto& [key, record] : history.records()) {
-    const bool is_behind = record.progress.position < confirmed && record != *newest;
-    if (is_behind && key != key_ && forgotten++ < kForgottenMax) {
-      TRY(topic_->write(key, std::nullopt, Clock::now() + kTimeout, stop));
+  for (const std::string& key : history.outdated(confirmed)) {
+    if (forgotten++ == kForgottenMax) {
+      break;
+    }
+    if (auto written = topic_->write(key, std::nullopt, Clock::now() + kTimeout, stop); !written) {
+      return give_up_topic(std::move(written).error());
     }
   }
   return {};

@@ -14,7 +14,8 @@ namespace outboxx {
 
 class StateStore {
  public:
-  // pipeline: its id. Nowhere, with a warning, if the brokers refuse the topic and the options allow that.
+  // pipeline: its id. If the options allow that, a topic that the brokers refuse, now or later, is done without, with a
+  // warning: then no state is kept.
   [[nodiscard]] static Result<StateStore> open(const Config& config, std::string pipeline, StopSignal stop);
 
   [[nodiscard]] bool is_kept() const { return topic_ != nullptr || !file_.empty(); }
@@ -29,10 +30,13 @@ class StateStore {
   [[nodiscard]] Result<> forget(const StateHistory& history, Lsn confirmed, StopSignal stop);
 
  private:
-  explicit StateStore(std::string pipeline);
+  StateStore(std::string pipeline, bool may_be_missing);
+  // Nothing if error is a refusal that may be: the topic is given up then.
+  [[nodiscard]] Result<> give_up_topic(Error error);
 
   std::string pipeline_;
   std::string key_;
+  bool may_be_missing_;
   std::unique_ptr<KafkaStateTopic> topic_;
   std::string file_;
 };

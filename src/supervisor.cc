@@ -49,6 +49,7 @@ struct History {
   bool made_progress = false;        // the last session
   std::optional<SessionId> session;  // the last one that streamed
   milliseconds silence_limit = kSilenceLimit;
+  Lsn split_commit;  // the newest transaction that was found to be too large for one Kafka transaction
 };
 
 // What all sessions have in common.
@@ -96,7 +97,8 @@ Result<OpenStream> open_stream(const Config& config, Connection& sql, const Hist
                               .silence_limit = history.silence_limit,
                               .state = std::move(started.state),
                               .state_key = store.key(),
-                              .progress = config.progress},
+                              .progress = config.progress,
+                              .split_commit = history.split_commit},
                     .session = std::move(session)};
 }
 
@@ -115,8 +117,11 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
     return {};
   }
   sink.abandon();
+  if (history.phase == Phase::kFirstStart) {  // a wrong address is to be noticed now, not when the holder is gone
+    TRY(find_missing_topics(config, Clock::now() + kSinkOpenTimeout, stop));
+    history.phase = Phase::kConnecting;
+  }
   TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
-  history.phase = Phase::kConnecting;
   history.made_progress = true;
   return std::unexpected(Error{.code = ErrorCode::kPostgresUnreachable,
                                .message = "replication slot \"" + config.postgres.slot_name + "\" was in use",
@@ -153,6 +158,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   metrics.caught_up.set(0);
   history.made_progress = metrics.flushed_lsn.value() > static_cast<std::int64_t>(open.start.confirmed_flush.value) ||
                           Clock::now() - began >= kSessionSettled;
+  history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
   // A healthy server that decodes a large transaction of unpublished tables may say nothing for half of wal_sender_timeout. It
   // begins anew with each session, so a limit that ended one would end them all.
   history.silence_limit =

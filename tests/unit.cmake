@@ -54,6 +54,7 @@ add_executable(unit_tests
   src/sink/kafka_error_test.cc
   src/sink/kafka_health_test.cc
   src/sink/kafka_sink_test.cc
+  src/sink/kafka_transactions_test.cc
   src/sink/stdout_sink_test.cc
   src/start_decision_test.cc
   src/status_timer_test.cc
@@ -92,16 +93,20 @@ add_executable(simulation
   src/model/state_record.cc
   src/postgres/pgoutput.cc
   src/postgres/relation_cache.cc
+  src/postgres/server_state.cc
   src/progress_gate.cc
   src/router.cc
   src/session.cc
+  src/start_decision.cc
   src/status_timer.cc
   tests/simulation/broker.cc
   tests/simulation/checker.cc
+  tests/simulation/cluster.cc
   tests/simulation/connection.cc
   tests/simulation/database.cc
   tests/simulation/main.cc
   tests/simulation/plan.cc
+  tests/simulation/starter.cc
   tests/simulation/walsender.cc
   tests/simulation/world.cc
 )

@@ -13,6 +13,7 @@ struct Record {
   std::string key;
   std::string value;
   EventId id;
+  bool is_split = false;  // its PostgreSQL transaction is written in several Kafka transactions
 };
 
 }  // namespace outboxx

@@ -168,4 +168,15 @@ std::optional<StateRecord> StateHistory::newest() const {
   return furthest == records_.end() ? std::nullopt : std::optional(furthest->second);
 }
 
+std::vector<std::string> StateHistory::outdated(Lsn confirmed) const {
+  std::vector<std::string> keys;
+  const auto last = newest();
+  for (const auto& [key, record] : records_) {
+    if (record.progress.position < confirmed && record != *last) {
+      keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
 }  // namespace outboxx

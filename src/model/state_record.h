@@ -15,6 +15,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/lsn.h"
@@ -80,6 +82,8 @@ class StateHistory {
 
   // The furthest record of the highest epoch.
   [[nodiscard]] std::optional<StateRecord> newest() const;
+  // Keys under which other processes left what tells nothing any more: behind what the slot has confirmed, and not the newest.
+  [[nodiscard]] std::vector<std::string> outdated(Lsn confirmed) const;
   [[nodiscard]] const std::map<std::string, StateRecord>& records() const { return records_; }  // by key
 
  private:

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/lsn.h"
@@ -123,6 +124,13 @@ TEST_F(StateHistoryTest, TombstonesRemove) {
   take(kOne, record_at(0x100));
   ASSERT_TRUE(history_.take(state_key("shop.orders", kOne), ""));
   EXPECT_FALSE(history_.newest());
+}
+
+TEST_F(StateHistoryTest, OutdatedIsWhatTheSlotHasPassedButNeverTheNewest) {
+  take(kOne, record_at(0x100));
+  take(kTwo, record_at(0x200));
+  EXPECT_EQ(history_.outdated(Lsn{0x100}), std::vector<std::string>{});
+  EXPECT_EQ(history_.outdated(Lsn{0x300}), std::vector<std::string>{state_key("shop.orders", kOne)});
 }
 
 TEST_F(StateHistoryTest, PassesOverWhatIsNotItsOwn) {

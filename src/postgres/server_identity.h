@@ -10,19 +10,9 @@
 #include "base/lsn.h"
 #include "base/wait.h"
 #include "postgres/connection.h"
+#include "postgres/server_state.h"
 
 namespace outboxx {
-
-// Of IDENTIFY_SYSTEM, as seen by the session that is going to stream.
-struct ServerIdentity {
-  std::string system_identifier;
-  std::uint32_t timeline = 0;
-  std::uint32_t server_version = 0;  // 150020 for 15.20
-  std::string database;
-  Lsn wal_position;  // the end of the WAL that it would send: on a standby, what it has replayed
-
-  friend bool operator==(const ServerIdentity&, const ServerIdentity&) = default;
-};
 
 [[nodiscard]] Result<ServerIdentity> read_identity(Connection& replication, StopSignal stop);
 

@@ -129,22 +129,6 @@ Result<> create_slot(Connection& replication, Connection& sql, const std::string
   return created;
 }
 
-std::string drop_statement(std::string_view name) {
-  return fmt::format("SELECT pg_drop_replication_slot('{}');", name);
-}
-
-Result<> fail_lost(const SlotState& slot, std::string_view name) {
-  const std::string reason = slot.invalidation_reason.empty() ? "" : fmt::format(" ({})", slot.invalidation_reason);
-  return fail(ErrorCode::kSlotLost,
-              fmt::format("replication slot \"{}\" is lost{}: the server removed WAL that it needs; changes after {} were not "
-                          "streamed and cannot be",
-                          name, reason, to_string(slot.confirmed_flush_lsn)),
-              fmt::format("To go on with a gap, drop the slot and start again: {} The new slot begins at the present, so fill "
-                          "the gap from the tables. To prevent it, see max_slot_wal_keep_size, idle_replication_slot_timeout "
-                          "(PostgreSQL 18) and the metric outboxx_slot_safe_bytes.",
-                          drop_statement(name)));
-}
-
 std::unexpected<Error> fail_missing(std::string_view name) {
   return fail(
       ErrorCode::kSlot,
@@ -196,42 +180,6 @@ std::optional<SlotState> parse_slot(const QueryResult& result) {
                    .invalidation_reason = result.text(0, 13),
                    .is_two_phase = result.value(0, 11) == "t",
                    .current_wal_lsn = to_lsn(result.value(0, 12))};
-}
-
-Result<> check_slot(const SlotState& slot, std::string_view name) {
-  const auto refuse = [&](const std::string& problem) {
-    return fail(ErrorCode::kSlot, fmt::format("replication slot \"{}\" {}", name, problem),
-                fmt::format("Choose another slot_name, or, if nobody needs the slot, drop it: {}", drop_statement(name)));
-  };
-  if (slot.slot_type != "logical") {
-    return refuse(fmt::format("is a {} slot, not a logical one", slot.slot_type));
-  }
-  if (slot.plugin != "pgoutput") {
-    return refuse(fmt::format("uses the output plugin \"{}\", not pgoutput", slot.plugin));
-  }
-  if (slot.database != slot.current_database) {
-    return refuse(fmt::format("belongs to database \"{}\", not \"{}\"", slot.database, slot.current_database));
-  }
-  if (slot.is_temporary) {
-    return refuse("is temporary: it vanishes with its session");
-  }
-  if (slot.is_two_phase) {
-    return refuse("has two_phase set: it sends prepared transactions before they commit");
-  }
-  if (slot.wal_status == "lost" || !slot.invalidation_reason.empty()) {
-    return fail_lost(slot, name);
-  }
-  if (slot.confirmed_flush_lsn > slot.current_wal_lsn) {
-    return fail(
-        ErrorCode::kServerChanged,
-        fmt::format("replication slot \"{}\" has confirmed {}, but the server's WAL ends at {}: it would skip everything "
-                    "up to there",
-                    name, to_string(slot.confirmed_flush_lsn), to_string(slot.current_wal_lsn)),
-        fmt::format("The server was restored from a backup or replaced, or another client confirmed a wrong position. "
-                    "Check that this is the right server. Then drop the slot and fill the gap from the tables: {}",
-                    drop_statement(name)));
-  }
-  return {};
 }
 
 Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options,

@@ -12,29 +12,9 @@
 #include "base/wait.h"
 #include "postgres/connection.h"
 #include "postgres/options.h"
+#include "postgres/server_state.h"
 
 namespace outboxx {
-
-// One row of pg_replication_slots, and the server's own position at that moment.
-struct SlotState {
-  std::string plugin;
-  std::string slot_type;         // "logical" or "physical"
-  std::string database;          // whose changes it decodes
-  std::string current_database;  // where we asked
-  bool is_temporary = false;
-  bool is_active = false;
-  int active_pid = 0;
-  Lsn confirmed_flush_lsn;                    // 0 while the slot is being created
-  Lsn restart_lsn;                            // 0 if the slot was invalidated
-  std::string wal_status;                     // reserved, extended, unreserved, lost; empty while the slot is being created
-  std::optional<std::int64_t> safe_wal_size;  // bytes that may be written before the slot is lost; nothing: no limit
-  std::string invalidation_reason;            // PostgreSQL 17
-  bool is_two_phase = false;
-  Lsn current_wal_lsn;  // the end of the WAL; on a standby, what it has replayed
-
-  // CREATE_REPLICATION_SLOT is still waiting for old transactions, in some session.
-  [[nodiscard]] bool is_being_created() const { return is_active && slot_type == "logical" && confirmed_flush_lsn == Lsn{}; }
-};
 
 // Who streams from the slot. Fields are empty if we may not see them.
 struct SlotHolder {
@@ -50,10 +30,6 @@ struct SlotHolder {
 // The two halves of read_slot(), for a caller that does not wait: the query has one parameter, the name.
 [[nodiscard]] std::string slot_query(int server_version);
 [[nodiscard]] std::optional<SlotState> parse_slot(const QueryResult& result);
-
-// Whether the slot can serve us, whoever uses it now: pgoutput, logical, this database, permanent, not lost, and not ahead of
-// the server's WAL. kSlot, kSlotLost or kServerChanged with the way out. Pure.
-[[nodiscard]] Result<> check_slot(const SlotState& slot, std::string_view name);
 
 enum class MissingSlot : std::uint8_t {
   kCreate,

@@ -27,6 +27,7 @@ class MockKafka {
  public:
   static constexpr std::int16_t kProduce = 0;  // the protocol's API keys
   static constexpr std::int16_t kInitProducerId = 22;
+  static constexpr std::int16_t kEndTxn = 26;
 
   MockKafka() {
     rd_kafka_conf_t* const conf = rd_kafka_conf_new();

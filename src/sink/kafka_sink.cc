@@ -25,6 +25,7 @@
 #include "model/record.h"
 #include "sink/kafka_config.h"
 #include "sink/kafka_error.h"
+#include "sink/kafka_opaque.h"
 #include "sink/kafka_options.h"
 #include "sink/sink.h"
 
@@ -35,6 +36,8 @@ namespace {
 constexpr std::size_t kRecordOverhead = 256;
 
 constexpr std::string_view kIdHeader = "outboxx-id";
+constexpr std::string_view kSplitHeader = "outboxx-split";
+constexpr std::string_view kSplitValue = "true";
 
 // Below it, plain disconnects could end in a fatal error of the idempotent producer: librdkafka issues #4438, #4750.
 constexpr int kAdvisedVersion = 0x02050000;
@@ -48,20 +51,16 @@ void warn_of_old_version() {
   }
 }
 
-// librdkafka carries a pointer per record, from produce to delivery report, and never follows it: it holds the unit's number.
-static_assert(sizeof(void*) == sizeof(UnitId));
-
-void* to_opaque(UnitId unit) {
-  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(unit));  // NOLINT(performance-no-int-to-ptr)
-}
-
-UnitId to_unit(const void* opaque) {
-  return reinterpret_cast<std::uintptr_t>(opaque);
-}
-
 // librdkafka takes pointers to non-const and, told to copy, does not write through them.
 void* to_payload(const std::string& bytes) {
   return const_cast<char*>(bytes.data());
+}
+
+rd_kafka_vu_t header_field(std::string_view name, std::string_view value) {
+  rd_kafka_vu_t field{};
+  field.vtype = RD_KAFKA_VTYPE_HEADER;
+  field.u.header = {.name = name.data(), .val = value.data(), .size = static_cast<std::ptrdiff_t>(value.size())};
+  return field;
 }
 
 std::size_t size_of(const rd_kafka_message_t& message) {
@@ -213,14 +212,13 @@ void KafkaSink::abandon() noexcept {
 }
 
 rd_kafka_resp_err_t KafkaSink::enqueue(rd_kafka_topic_t* topic, const Record& record, UnitId unit) {
-  if (!id_header_) {
+  if (!id_header_ && !record.is_split) {
     const int result = rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, to_payload(record.value),
                                         record.value.size(), record.key.data(), record.key.size(), to_opaque(unit));
     return result == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error();
   }
-  id_text_.clear();
-  append_event_id(id_text_, record.id);
-  std::array<rd_kafka_vu_t, 6> fields{};
+  std::array<rd_kafka_vu_t, 7> fields{};
+  std::size_t count = 5;
   fields[0].vtype = RD_KAFKA_VTYPE_RKT;
   fields[0].u.rkt = topic;
   fields[1].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
@@ -231,9 +229,15 @@ rd_kafka_resp_err_t KafkaSink::enqueue(rd_kafka_topic_t* topic, const Record& re
   fields[3].u.mem = {.ptr = to_payload(record.key), .size = record.key.size()};
   fields[4].vtype = RD_KAFKA_VTYPE_OPAQUE;
   fields[4].u.ptr = to_opaque(unit);
-  fields[5].vtype = RD_KAFKA_VTYPE_HEADER;
-  fields[5].u.header = {.name = kIdHeader.data(), .val = id_text_.data(), .size = static_cast<std::ptrdiff_t>(id_text_.size())};
-  rd_kafka_error_t* const error = rd_kafka_produceva(kafka_, fields.data(), fields.size());
+  if (id_header_) {
+    id_text_.clear();
+    append_event_id(id_text_, record.id);
+    fields[count++] = header_field(kIdHeader, id_text_);
+  }
+  if (record.is_split) {
+    fields[count++] = header_field(kSplitHeader, kSplitValue);
+  }
+  rd_kafka_error_t* const error = rd_kafka_produceva(kafka_, fields.data(), count);
   if (error == nullptr) [[likely]] {
     return RD_KAFKA_RESP_ERR_NO_ERROR;
   }

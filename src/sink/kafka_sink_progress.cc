@@ -1,7 +1,6 @@
 // KafkaSink's records of progress: at least once a message among others, exactly once the end of a Kafka transaction.
 #include <librdkafka/rdkafka.h>
 
-#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -9,18 +8,11 @@
 #include "base/error.h"
 #include "model/record.h"
 #include "sink/kafka_error.h"
+#include "sink/kafka_opaque.h"
 #include "sink/kafka_sink.h"
 #include "sink/sink.h"
 
 namespace outboxx {
-namespace {
-
-// As kafka_sink.cc's to_opaque().
-void* progress_opaque() {
-  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(kProgressUnit));  // NOLINT(performance-no-int-to-ptr)
-}
-
-}  // namespace
 
 // The cap on bytes does not hold for it, nor do the metrics count it: it is what lets the slot go on.
 Result<Admission> KafkaSink::produce_progress(const Record& record) {
@@ -32,7 +24,7 @@ Result<Admission> KafkaSink::produce_progress(const Record& record) {
     CHECK(state_topic_ != nullptr);
   }
   const int result = rd_kafka_produce(state_topic_, 0, RD_KAFKA_MSG_F_COPY, const_cast<char*>(record.value.data()),
-                                      record.value.size(), record.key.data(), record.key.size(), progress_opaque());
+                                      record.value.size(), record.key.data(), record.key.size(), to_opaque(kProgressUnit));
   if (result != 0) {
     const rd_kafka_resp_err_t error = rd_kafka_last_error();
     if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL) {

@@ -313,6 +313,24 @@ TEST_F(KafkaSinkTest, SendsTheEventIdAsHeader) {
   EXPECT_EQ(metrics_.in_flight_bytes.value(), 0);
 }
 
+TEST_F(KafkaSinkTest, MarksTheRecordsOfASplitTransaction) {
+  for (const bool id_header : {false, true}) {
+    options_.id_header = id_header;
+    open();
+    Record record = record_of(id_header ? "with" : "without", "v");
+    record.is_split = true;
+    EXPECT_EQ(sink_->produce(record, 1), Admission::kAccepted);
+    EXPECT_FALSE(serve(id_header ? 2 : 1));
+  }
+  std::vector<std::pair<std::string, std::string>> headers;
+  for (const ConsumedRecord& record : kafka_.consume("t", 1)) {
+    headers.insert(headers.end(), record.headers.begin(), record.headers.end());
+  }
+  EXPECT_EQ(headers,
+            (decltype(headers){
+                {"outboxx-split", "true"}, {"outboxx-id", "0000000000000000-000000000000-0000"}, {"outboxx-split", "true"}}));
+}
+
 struct KeyPartition {
   std::string partitioner;
   std::vector<std::pair<std::string, std::int32_t>> expected;  // of six partitions

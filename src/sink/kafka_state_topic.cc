@@ -194,20 +194,20 @@ Result<StateHistory> KafkaStateTopic::read(const std::string& pipeline, TimePoin
     TRY(wait_for(-1, 0, std::min(deadline, Clock::now() + milliseconds{50}), stop));
   }
   StateHistory history(pipeline);
-  if (end <= first) {
-    return history;
-  }
   const TopicHandle topic(rd_kafka_topic_new(consumer.get(), topic_.c_str(), nullptr));
   rd_kafka_consume_start(topic.get(), 0, RD_KAFKA_OFFSET_BEGINNING);
   Result<> taken;
-  for (std::int64_t position = first; taken && position < end;) {
+  bool is_readable = false;  // an empty topic must show it too: or a missing right is found only when it matters
+  for (std::int64_t position = first; taken && (!is_readable || position < end);) {
     const std::unique_ptr<rd_kafka_message_t, MessageDeleter> message(rd_kafka_consume(topic.get(), 0, slice(deadline)));
     if (!message) {
       taken = check_time(topic_, RD_KAFKA_RESP_ERR__TIMED_OUT, deadline, stop);
     } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      is_readable = true;
       position = message->offset + 1;
       taken = history.take(bytes(message->key, message->key_len), bytes(message->payload, message->len));
     } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      is_readable = true;
       position = message->offset;
     } else if (kafka_error_code(message->err) == ErrorCode::kKafkaRefused) {
       taken = std::unexpected(topic_error(topic_, "cannot read", message->err));

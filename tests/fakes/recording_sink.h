@@ -25,6 +25,7 @@ class RecordingSink final : public Sink {
     std::string value;
     EventId id;
     UnitId unit;
+    bool is_split;
   };
 
   std::size_t capacity = 1'000'000;  // undelivered records
@@ -57,7 +58,7 @@ class RecordingSink final : public Sink {
     if (undelivered() >= capacity) {
       return Admission::kFull;
     }
-    sent.push_back({record.stream, record.key, record.value, record.id, unit});
+    sent.push_back({record.stream, record.key, record.value, record.id, unit, record.is_split});
     return Admission::kAccepted;
   }
   Result<> flush() override {

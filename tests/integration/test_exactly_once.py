@@ -6,8 +6,8 @@ import signal
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from support import Reader, consume, lsn, stream, wait_until
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from support import Reader, consume, free_port, lsn, stream, wait_until
 from support.witness import Writer
 
 SLOT = "outboxx_slot"
@@ -146,6 +146,19 @@ def test_f55_second_process_waits_and_does_not_fence_the_first(postgres_with_ord
     check_once(committed(kafka, topic, 2), [1, 2])
 
 
+def test_second_process_with_a_wrong_kafka_ends_although_it_would_have_to_wait(postgres_with_orders, kafka, topic, make_outboxx):
+    """It may not open its producer while the first streams, and yet it sees at once that no broker is there."""
+    postgres = postgres_with_orders
+    first = make(make_outboxx, postgres, kafka, topic).start()
+    nowhere = f"127.0.0.1:{free_port()}"
+    second = make_outboxx(postgres, nowhere, [stream("public.orders", topic)], config=EXACTLY_ONCE).start(ready=False)
+    assert second.wait_exit() == 71
+    assert "could not reach any Kafka broker" in second.log and "reconnecting" not in second.log
+    postgres.execute("insert into orders values (1, 0)")
+    check_once(committed(kafka, topic, 1), [1])
+    assert first.stop() == 0
+
+
 def test_frozen_process_does_not_write_after_its_successor(start_postgres, kafka, topic, make_outboxx):
     """The one that wakes up finds itself fenced, waits for its turn, and leaves its successor in peace."""
     postgres = start_postgres(settings={"wal_sender_timeout": "1s"})
@@ -163,6 +176,28 @@ def test_frozen_process_does_not_write_after_its_successor(start_postgres, kafka
     postgres.execute("insert into orders values (101, 0)")
     check_once(committed(kafka, topic, 101), range(1, 102))
     assert second.running
+
+
+def test_f89_open_transaction_of_a_predecessor_is_ended_before_the_record_is_read(postgres_with_orders, kafka, topic, make_outboxx):
+    """Its record of progress stands in the state topic and does not count yet: who reads before that is decided waits for the
+    broker to end it, or believes an older record while the predecessor may still commit."""
+    postgres = postgres_with_orders
+    state = {"topic": f"state-{topic}", "id": f"id-{topic}"}
+    outboxx = make(make_outboxx, postgres, kafka, topic, state=state).start()
+    assert outboxx.stop() == 0
+    predecessor = Producer({"bootstrap.servers": kafka.bootstrap(), "transactional.id": state["id"]})
+    predecessor.init_transactions(30)
+    predecessor.begin_transaction()
+    predecessor.produce(state["topic"], key="predecessor", value="left open")
+    predecessor.flush(20)
+
+    outboxx.start(deadline=15)
+
+    with pytest.raises(KafkaException):
+        predecessor.commit_transaction(10)
+    postgres.execute("insert into orders values (1, 0)")
+    check_once(committed(kafka, topic, 1), [1])
+    assert outboxx.stop() == 0
 
 
 LARGE = {"sink.kafka.transaction.bytes_max": 20_000}
@@ -188,6 +223,8 @@ def test_split_transaction_is_resumed_by_ordinal(postgres_with_orders, kafka, to
         outboxx.kill()
         outboxx.start(ready=False)
     check_once(committed(kafka, topic, 20001), range(1, 20002))
+    marked = [message.json["data"]["id"] for message in seen(kafka, topic) if message.headers.get("outboxx-split") == b"true"]
+    assert sorted(marked) == list(range(1, 20001)), "each event of the transaction that was split says so, and no other"
     splits = [record for record in state_records(kafka, outboxx) if record["ordinal"] > 0]
     assert splits and len({record["open_commit"] for record in splits}) == 1
     assert [record["ordinal"] for record in splits] == sorted(record["ordinal"] for record in splits)

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from support import consume, stream, wait_until
+from support import AUTHORIZER, consume, stream, wait_until
 
 SLOT = "outboxx_slot"
 
@@ -206,6 +206,52 @@ def test_v0_file_adopts_its_slot_with_a_warning(ran, kafka, topic, make_outboxx)
     old.wait_log("adopting replication slot")
     assert old.stop() == 0
     assert records(kafka, old)[0]["kind"] == "progress"
+
+
+def forbidden(start_postgres, start_kafka, topic, make_outboxx, right, version):
+    """A pipeline that lacks a right on its state topic, which exists."""
+    user, password, state = "outboxx", "secret-of-the-test", f"state-{topic}"
+    postgres = start_postgres()
+    postgres.execute("create table orders (id int primary key)")
+    kafka = start_kafka(listeners=["sasl_plaintext"], users={user: password}, properties=AUTHORIZER)
+    kafka.create_topic(topic)
+    kafka.create_topic(state, cleanup_policy="compact")
+    kafka.deny(user, state, right)
+    sasl = {"mechanism": "PLAIN", "username": user, "password_env": "KAFKA_PASSWORD"}
+    config = {"metadata.version": version, "state": {"topic": state}, "sink.kafka.sasl": sasl}
+    outboxx = make_outboxx(postgres, kafka.bootstrap("sasl_plaintext"), [stream("public.orders", topic)], config=config,
+                           env={"KAFKA_PASSWORD": password})
+    return postgres, kafka, outboxx
+
+
+RIGHTS = ["all", "read", "write"]
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+def test_state_topic_that_is_forbidden_is_refused(right, start_postgres, start_kafka, topic, make_outboxx):
+    postgres, _, outboxx = forbidden(start_postgres, start_kafka, topic, make_outboxx, right, "v1")
+    outboxx.start(ready=False)
+    assert outboxx.wait_exit() == 73
+    error = outboxx.wait_log("Topic authorization failed")
+    assert {"all": "cannot use", "read": "cannot read", "write": "could not write to"}[right] in error
+    assert f'the state topic "state-{topic}"' in error and "The user needs Read, Write and Describe on the topic" in error
+    assert 'or set mode = ' in error
+    assert postgres.slot(SLOT) is None
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+def test_v0_file_goes_on_without_a_state_topic_that_is_forbidden(right, start_postgres, start_kafka, topic, make_outboxx):
+    """Its rights were given for v0, which had no such topic."""
+    postgres, kafka, outboxx = forbidden(start_postgres, start_kafka, topic, make_outboxx, right, "v0")
+    outboxx.start()
+    assert "going on without a state record" in outboxx.log
+    postgres.execute("insert into orders values (1)")
+    consume(kafka.bootstrap(), topic, count=1)
+    assert outboxx.stop() == 0
+    outboxx.start()  # without one again, with a slot
+    postgres.execute("insert into orders values (2)")
+    assert [message.json["data"]["id"] for message in consume(kafka.bootstrap(), topic, count=2)] == [1, 2]
+    assert outboxx.stop() == 0
 
 
 def test_garbage_under_the_key_is_refused(ran, kafka, topic, make_outboxx):

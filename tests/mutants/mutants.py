@@ -44,9 +44,15 @@ MUTANTS = [
             "if (relations_.find(description.oid) == nullptr) relations_.update(description);")),
     mutant("8", "an unchanged TOAST value is told as null", SIMULATION,
            ("format/outboxx_json.cc", "append(kUnchangedToast)", "append(kUnchangedToast.empty() ? \"\" : \"null\")")),
+    mutant("11", "a slot that is missing is made anew, whatever was streamed from it", SIMULATION,
+           ("start_decision.cc", "  return missing_slot(facts, *facts.record);", "  return facts.slot_name.empty() ? missing_slot(facts, *facts.record) : Result<>{};")),
     mutant("13", "a record that a full sink did not take is dropped", SIMULATION,
            ("dispatcher.cc", "    if (*admission == Admission::kFull) {\n      return Admission::kFull;\n    }\n    tracker_.add_record();",
             "    if (*admission != Admission::kFull) tracker_.add_record();")),
+    mutant("17", "what ends at the recorded position is sent again", SIMULATION,  # a commit record has 48 bytes there
+           ("dispatcher.cc", "begin.final_lsn < arrived_.position", "begin.final_lsn.value + 48 < arrived_.position.value")),
+    mutant("18", "what begins to commit at the recorded position is passed over", SIMULATION,
+           ("dispatcher.cc", "begin.final_lsn < arrived_.position", "begin.final_lsn <= arrived_.position")),
     mutant("18b", "one more than the end of the commit record is confirmed", SIMULATION,
            ("dispatcher.cc", "tracker_.commit(commit.end_lsn);", "tracker_.commit(Lsn{commit.end_lsn.value + 1});")),
     mutant("21", "no status while the sink holds up the reading", SIMULATION,
@@ -71,6 +77,8 @@ MUTANTS = [
     mutant("14", "a producer that is given up goes on sending its queue", unit("KafkaSinkTest.Abandoned*"),
            ("sink/kafka_sink.cc", "void KafkaSink::abandon() noexcept {\n  if (kafka_ == nullptr) {",
             "void KafkaSink::abandon() noexcept {\n  if (kafka_ == nullptr || in_flight_records_ > 0) {")),
+    mutant("15", "a producer goes on although nobody knows how its transaction ended", unit("KafkaTransactionsTest*"),
+           ("sink/kafka_sink_progress.cc", "    fail_for_good(std::move(*ended).error());\n  }\n}", "    return;\n  }\n}")),
     mutant("19", "records go to any partition", unit("*KafkaPartitionerTest*"),
            ("sink/kafka_config.cc", '"partitioner", options.partitioner,', '"partitioner", "random",')),
     mutant("20", "one replica is enough", unit("KafkaConfig*"),
@@ -83,6 +91,11 @@ MUTANTS = [
             'config_error(options, "it holds an unescaped \\"@\\": " + options.conninfo)')),
     mutant("23", "the reason why a stream ended is not asked for", integration("test_slot.py", "terminated_walsender"),
            ("postgres/libpq_stream.cc", "if (result != nullptr && (status == ", "if (end_sent_ && (status == ")),
+    mutant("16", "the record is read before the predecessor's transaction is ended", integration("test_exactly_once.py", "predecessor"),
+           ("supervisor.cc", "  TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));\n", ""),
+           ("supervisor.cc", "  Result<OpenStream> open = open_stream(config, sql, history, stop);\n",
+            "  Result<OpenStream> open = open_stream(config, sql, history, stop);\n"
+            "  TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));\n")),
     mutant("24", "a notice that rows are being skipped is ignored", integration("test_slot.py", "dropped_publication and 18"),
            ("postgres/connection.cc", "  if (is_skipped_publication(notice, text)) {",
             "  if (text.empty() && is_skipped_publication(notice, text)) {")),
@@ -92,11 +105,6 @@ MUTANTS = [
 NOT_HERE = {
     "9": "streaming of open transactions is not asked for (protocol version 1)",
     "10": "the same",
-    "11": "the program keeps no record of an earlier slot; making a missing one is what it is meant to do",
-    "15": "there are no Kafka transactions",
-    "16": "there are no Kafka transactions",
-    "17": "there is no filter by a stored position",
-    "18": "there is no filter by a stored position; 18b is the same mistake on the way to the slot",
     "25": "there is no initial snapshot",
 }
 

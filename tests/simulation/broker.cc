@@ -12,20 +12,43 @@ constexpr Duration kDelayMin = std::chrono::microseconds(50);
 
 }  // namespace
 
-BrokerSink::BrokerSink(Checker& checker, CrashPoint& crash, const Options& options, Random& random, TimePoint now)
-    : checker_(checker), crash_(crash), options_(options), random_(random), now_(now), logs_(kStreams * options.partitions) {}
+BrokerSink::BrokerSink(Cluster& cluster, Checker& checker, CrashPoint& crash, const Options& options,
+                       std::optional<std::uint64_t> producer, Random& random, TimePoint now)
+    : cluster_(cluster),
+      checker_(checker),
+      crash_(crash),
+      options_(options),
+      random_(random),
+      now_(now),
+      producer_(producer),
+      logs_(kStreams * options.partitions + 1) {}
+
+BrokerSink::Log& BrokerSink::log_of(const Record& record) {
+  return record.stream == kProgressStream
+             ? logs_.back()
+             : logs_[record.stream * options_.partitions + partition_of(record.key, options_.partitions)];
+}
 
 Result<Admission> BrokerSink::produce(const Record& record, UnitId unit) {
   crash_.pass();
-  if (refuse_next_) {
-    return fail(ErrorCode::kKafkaRefused, "record is too large");
-  }
-  if (undelivered_ >= options_.capacity) {
+  const bool is_progress = record.stream == kProgressStream;
+  if (end_ != End::kNone) {
     return Admission::kFull;
   }
-  ++undelivered_;
-  Log& log = logs_[record.stream * options_.partitions + partition_of(record.key, options_.partitions)];
-  log.waiting.push_back({.stream = record.stream, .key = record.key, .value = record.value, .id = record.id, .unit = unit});
+  if (refuse_next_ && !is_progress) {
+    return fail(ErrorCode::kKafkaRefused, "record is too large");
+  }
+  if (undelivered_ >= options_.capacity && !is_progress) {
+    return Admission::kFull;
+  }
+  undelivered_ += is_progress ? 0 : 1;
+  log_of(record).waiting.push_back(
+      {.record =
+           {.stream = record.stream, .key = record.key, .value = record.value, .id = record.id, .is_split = record.is_split},
+       .unit = unit});
+  if (is_progress && producer_) {
+    end_ = End::kWanted;
+  }
   return Admission::kAccepted;
 }
 
@@ -55,8 +78,12 @@ void BrokerSink::hand_over(Log& log) {
 
 void BrokerSink::store(Request& request) {
   request.is_stored = true;
-  for (const Queued& record : request.records) {
-    checker_.stored(record.stream, record.key, record.value, record.id);
+  for (const Queued& queued : request.records) {
+    if (producer_) {
+      cluster_.store_in_transaction(*producer_, queued.record);
+    } else {
+      cluster_.store(queued.record);
+    }
   }
 }
 
@@ -67,10 +94,62 @@ void BrokerSink::advance(TimePoint now) {
       if (request.is_stored || log.is_broken || request.store_at > now) {
         continue;
       }
+      if (producer_ && !cluster_.is_current(*producer_)) {
+        request.fails = true;
+        failure_code_ = ErrorCode::kFenced;
+      }
       log.is_broken = request.fails;
       if (!request.fails || random_.percent(30)) {
         store(request);
       }
+    }
+  }
+  advance_end();
+}
+
+void BrokerSink::advance_end() {
+  const auto is_idle = [](const Log& log) { return log.waiting.empty() && log.requests.empty(); };
+  if (end_ == End::kWanted && std::ranges::all_of(logs_, is_idle)) {
+    end_ = End::kSent;
+    end_arrives_at_ = now_ + random_.time(kDelayMin, options_.store_max);
+    end_told_at_ = end_arrives_at_ + random_.time(kDelayMin, options_.acknowledge_max);
+    end_fails_ = std::exchange(fail_next_commit_, false);
+    end_is_lost_ = end_fails_ && random_.percent(50);
+  }
+  if (end_ == End::kSent && end_arrives_at_ <= now_) {
+    end_ = End::kArrived;
+    end_fails_ = end_fails_ || !cluster_.is_current(*producer_);
+    if (!end_is_lost_) {
+      cluster_.end_transaction(*producer_);
+    } else if (random_.percent(50)) {  // late, not lost
+      cluster_.leave_end(*producer_);
+    }
+  }
+}
+
+void BrokerSink::take_end() {
+  if (end_ != End::kArrived || end_told_at_ > now_ || failure_) {
+    return;
+  }
+  end_ = End::kNone;
+  if (end_fails_) {
+    failure_ = Error{.code = cluster_.is_current(*producer_) ? ErrorCode::kKafkaUnreachable : ErrorCode::kFenced,
+                     .message = "the end of the transaction is unknown"};
+    return;
+  }
+  deliveries_.push_back({.unit = kProgressUnit, .count = 1});
+  checker_.progress_delivered(now_);
+}
+
+void BrokerSink::take_request(const Request& request) {
+  for (const Queued& queued : request.records) {
+    if (queued.record.stream != kProgressStream) {
+      deliveries_.push_back({.unit = queued.unit, .count = 1});
+      checker_.delivered(queued.record.id.commit_lsn, now_);
+      --undelivered_;
+    } else if (!producer_) {
+      deliveries_.push_back({.unit = kProgressUnit, .count = 1});
+      checker_.progress_delivered(now_);
     }
   }
 }
@@ -88,14 +167,11 @@ Result<std::span<const Delivery>> BrokerSink::poll() {
       if (!request.is_stored) {
         break;  // behind a failed one
       }
-      for (const Queued& record : request.records) {
-        deliveries_.push_back({.unit = record.unit, .count = 1});
-        checker_.delivered(record.id.commit_lsn, now_);
-      }
-      undelivered_ -= request.records.size();
+      take_request(request);
       log.requests.pop_front();
     }
   }
+  take_end();
   if (failure_) {
     return std::unexpected(*failure_);
   }
@@ -103,7 +179,7 @@ Result<std::span<const Delivery>> BrokerSink::poll() {
 }
 
 TimePoint BrokerSink::ready_at() const {
-  TimePoint at = TimePoint::max();
+  TimePoint at = end_ == End::kArrived ? end_told_at_ : TimePoint::max();
   for (const Log& log : logs_) {
     if (!log.requests.empty()) {
       at = std::min(at, log.requests.front().acknowledge_at);
@@ -113,7 +189,7 @@ TimePoint BrokerSink::ready_at() const {
 }
 
 TimePoint BrokerSink::next_event() const {
-  TimePoint next = TimePoint::max();
+  TimePoint next = end_ == End::kSent ? end_arrives_at_ : TimePoint::max();
   for (const Log& log : logs_) {
     const auto waiting = std::ranges::find(log.requests, false, &Request::is_stored);
     if (waiting != log.requests.end() && !log.is_broken) {
@@ -136,6 +212,9 @@ void BrokerSink::stall(std::size_t partition, TimePoint until) {
 }
 
 void BrokerSink::close() {
+  if (end_ == End::kSent) {
+    cluster_.leave_end(*producer_);
+  }
   for (Log& log : logs_) {
     for (Request& request : log.requests) {
       if (request.is_stored) {

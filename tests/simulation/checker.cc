@@ -95,7 +95,7 @@ void Checker::expect(std::size_t stream, const CommittedTransaction& transaction
   ++transactions_.back().not_stored;
 }
 
-void Checker::stored(std::size_t stream, const std::string& key, const std::string& value, const EventId& id) {
+void Checker::stored(std::size_t stream, const std::string& key, const std::string& value, const EventId& id, bool is_split) {
   Log& log = logs_[stream * partitions_ + partition_of(key, partitions_)];
   const auto order = [](const EventId& event) { return std::tuple(event.commit_lsn, event.ordinal, event.part); };
   const auto found =
@@ -119,12 +119,57 @@ void Checker::stored(std::size_t stream, const std::string& key, const std::stri
   if (id.commit_lsn < start_) {
     violation("duplicate: " + describe(id) + " was confirmed");
   }
+  TransactionState& transaction = transactions_[found->transaction];
+  transaction.has_unmarked = transaction.has_unmarked || !is_split;
+  if (mode_ == Mode::kExactlyOnce) {
+    touched_.insert(found->transaction);
+  }
   if (found->is_stored) {
+    if (mode_ == Mode::kExactlyOnce) {
+      violation("duplicate: " + describe(id) + " is visible twice");
+    }
     ++repeats_;
     return;
   }
   found->is_stored = true;
-  --transactions_[found->transaction].not_stored;
+  --transaction.not_stored;
+  while (first_incomplete_ < transactions_.size() && transactions_[first_incomplete_].not_stored == 0) {
+    ++first_incomplete_;
+  }
+}
+
+void Checker::transaction_committed() {
+  for (const std::size_t index : std::exchange(touched_, {})) {
+    TransactionState& transaction = transactions_[index];
+    ++transaction.commits;
+    if ((transaction.not_stored > 0 || transaction.commits > 1) && transaction.has_unmarked) {
+      violation("torn: the transaction at " + to_string(transaction.commit_lsn) + " is visible in part and does not say so");
+    }
+  }
+}
+
+void Checker::recorded(Lsn position) {
+  trace_.note("recorded", position.value);
+  recorded_ = position;
+}
+
+void Checker::begins_at(Lsn position) {
+  trace_.note("begins at", position.value);
+  for (Log& log : logs_) {
+    for (Expected& expected : log.expected) {
+      const bool is_before = expected.id.commit_lsn < position;
+      if (expected.is_stored != is_before) {  // of one that was split the ordinals hold no more: its first part comes again
+        expected.is_stored = is_before;
+        TransactionState& transaction = transactions_[expected.transaction];
+        transaction.not_stored = is_before ? transaction.not_stored - 1 : transaction.not_stored + 1;
+        transaction.commits = 0;
+      }
+    }
+    while (log.next < log.expected.size() && log.expected[log.next].id.commit_lsn < position) {
+      ++log.next;
+    }
+  }
+  first_incomplete_ = 0;
   while (first_incomplete_ < transactions_.size() && transactions_[first_incomplete_].not_stored == 0) {
     ++first_incomplete_;
   }
@@ -132,6 +177,13 @@ void Checker::stored(std::size_t stream, const std::string& key, const std::stri
 
 void Checker::session_began(Lsn start, Duration status_interval, TimePoint now) {
   trace_.note("session begins", start.value);
+  if (first_incomplete_ < transactions_.size() && transactions_[first_incomplete_].commit_lsn < start) {
+    violation("start: " + to_string(start) + " passes the transaction at " +
+              to_string(transactions_[first_incomplete_].commit_lsn) + ", which is not stored");
+  }
+  if (mode_ != Mode::kNoState && start > recorded_) {
+    violation("start: " + to_string(start) + " is ahead of what is recorded, " + to_string(recorded_));
+  }
   watching_ = true;
   start_ = start;
   interval_ = status_interval;
@@ -139,6 +191,7 @@ void Checker::session_began(Lsn start, Duration status_interval, TimePoint now) 
   undelivered_.clear();
   owed_.clear();
   received_ = prefix_ = flush_ = start;
+  told_ = recorded_;
   last_status_ = last_move_ = now;
   unmoved_statuses_ = 0;
   asked_at_.reset();
@@ -162,7 +215,8 @@ void Checker::received_begin(Lsn commit_lsn) {
   }
   trace_.note("begin", commit_lsn.value);
   const auto transaction = std::ranges::lower_bound(transactions_, commit_lsn, {}, &TransactionState::commit_lsn);
-  undelivered_[commit_lsn.value] = transaction->records;
+  // Exactly once, what is there already is passed over.
+  undelivered_[commit_lsn.value] = mode_ == Mode::kExactlyOnce ? transaction->not_stored : transaction->records;
   units_.push_back({.position = {}, .commit_lsn = commit_lsn});
 }
 
@@ -199,6 +253,19 @@ void Checker::delivered(Lsn commit_lsn, TimePoint now) {
   advance_prefix(now);
 }
 
+void Checker::progress_delivered(TimePoint now) {
+  told_ = recorded_;
+  owe(now);
+}
+
+// What may be confirmed now: delivered, and recorded.
+void Checker::owe(TimePoint now) {
+  const Lsn position = mode_ == Mode::kNoState ? prefix_ : std::min(prefix_, told_);
+  if (position > (owed_.empty() ? flush_ : owed_.back().position)) {
+    owed_.push_back({.position = position, .since = now});
+  }
+}
+
 bool Checker::is_complete(const Unit& unit) const {
   return unit.is_closed && (unit.commit_lsn == Lsn{} || undelivered_.at(unit.commit_lsn.value) == 0);
 }
@@ -206,9 +273,9 @@ bool Checker::is_complete(const Unit& unit) const {
 void Checker::advance_prefix(TimePoint now) {
   while (!units_.empty() && is_complete(units_.front())) {
     prefix_ = units_.front().position;
-    owed_.push_back({.position = prefix_, .since = now});
     units_.pop_front();
   }
+  owe(now);
 }
 
 void Checker::sent_status(const StandbyStatus& status, TimePoint now) {
@@ -226,6 +293,9 @@ void Checker::sent_status(const StandbyStatus& status, TimePoint now) {
   if (first_incomplete_ < transactions_.size() && transactions_[first_incomplete_].commit_lsn < flush) {
     violation("safety: flush " + to_string(flush) + " passes the transaction at " +
               to_string(transactions_[first_incomplete_].commit_lsn) + ", which is not stored");
+  }
+  if (mode_ != Mode::kNoState && flush > recorded_) {
+    violation("record: flush " + to_string(flush) + " passes what is recorded, " + to_string(recorded_));
   }
   check_cadence(now);
   if (flush != flush_) {

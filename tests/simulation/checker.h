@@ -6,6 +6,9 @@
 //   order        per partition, a writer stores the expected records one after the other; only a new one may step back
 //   duplicates   only of what was never confirmed; a stop in time leaves nothing stored and unconfirmed
 //   safety       flush never goes back and never passes the longest delivered prefix, nor what was received
+//   start        a session begins where nothing before is missing
+//   record       flush never passes what the state topic says (c <= P)
+//   exactly once nothing is visible twice, and a transaction becomes visible whole, or each of its events says that it does not
 //   cadence      flush follows that prefix within a second; a status at least every interval; an answer to each request
 #pragma once
 
@@ -13,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -37,15 +41,23 @@ class Violation : public std::runtime_error {
 
 [[nodiscard]] std::size_t partition_of(const std::string& key, std::size_t partitions);
 
+enum class Mode : std::uint8_t { kNoState, kAtLeastOnce, kExactlyOnce };
+
 class Checker {
  public:
-  Checker(std::size_t partitions, Trace& trace) : partitions_(partitions), trace_(trace), logs_(kStreams * partitions) {}
+  Checker(std::size_t partitions, Mode mode, Trace& trace)
+      : partitions_(partitions), mode_(mode), trace_(trace), logs_(kStreams * partitions) {}
 
   // The truth.
   void committed(const CommittedTransaction& transaction);
 
-  // The broker has stored a record.
-  void stored(std::size_t stream, const std::string& key, const std::string& value, const EventId& id);
+  // The broker has stored a record; exactly once: it is visible, and so is all up to transaction_committed().
+  void stored(std::size_t stream, const std::string& key, const std::string& value, const EventId& id, bool is_split);
+  void transaction_committed();
+  // The state topic says so now.
+  void recorded(Lsn position);
+  // The stream begins there, because it is new or an operator accepted a gap: nothing that commits before need come any more.
+  void begins_at(Lsn position);
 
   // A session, from its start to its end, with a producer of its own.
   void session_began(Lsn start, Duration status_interval, TimePoint now);
@@ -53,6 +65,7 @@ class Checker {
   void received_commit(const CommittedTransaction& transaction, TimePoint now);
   void received_keepalive(Lsn wal_end, bool reply_requested, TimePoint now);
   void delivered(Lsn commit_lsn, TimePoint now);
+  void progress_delivered(TimePoint now);
   void sent_status(const StandbyStatus& status, TimePoint now);
   // CopyDone was sent: no status can follow.
   void session_ends_copy() { watching_ = false; }
@@ -87,6 +100,8 @@ class Checker {
     Lsn commit_lsn;
     std::uint64_t not_stored = 0;
     std::uint64_t records = 0;
+    std::uint64_t commits = 0;  // Kafka transactions that made a part of it visible
+    bool has_unmarked = false;
   };
   // Of the session: a transaction (commit_lsn) or a keepalive.
   struct Unit {
@@ -99,12 +114,16 @@ class Checker {
               std::uint32_t part);
   [[nodiscard]] bool is_complete(const Unit& unit) const;
   void advance_prefix(TimePoint now);
+  void owe(TimePoint now);
 
   std::size_t partitions_;
+  Mode mode_;
   Trace& trace_;
   std::vector<Log> logs_;
   std::vector<TransactionState> transactions_;
   std::size_t first_incomplete_ = 0;
+  std::set<std::size_t> touched_;  // transactions, by the Kafka transaction that becomes visible
+  Lsn recorded_;
   std::uint64_t records_stored_ = 0;
   std::uint64_t repeats_ = 0;
 
@@ -117,6 +136,7 @@ class Checker {
   Lsn received_;
   Lsn prefix_;  // what may be confirmed
   Lsn flush_;   // what was
+  Lsn told_;    // the recorded position that the session knows of
   struct Owed {
     Lsn position;
     TimePoint since;

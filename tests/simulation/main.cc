@@ -37,15 +37,17 @@ struct Progress {
   std::uint64_t transactions;
   std::uint64_t records;
   std::uint64_t repeats;
+  std::uint64_t refusals;
 };
 
 int run_one(std::uint64_t seed, bool trace) {
   const Outcome outcome = World(seed, trace).run();
-  std::printf("seed %llu: trace %016llx, %llu turns, %llu sessions, %llu transactions, %llu records, %llu repeats\n",
-              static_cast<unsigned long long>(seed), static_cast<unsigned long long>(outcome.trace_hash),
-              static_cast<unsigned long long>(outcome.turns), static_cast<unsigned long long>(outcome.sessions),
-              static_cast<unsigned long long>(outcome.transactions), static_cast<unsigned long long>(outcome.records),
-              static_cast<unsigned long long>(outcome.repeats));
+  std::printf(
+      "seed %llu: trace %016llx, %llu turns, %llu sessions, %llu transactions, %llu records, %llu repeats, %llu refusals\n",
+      static_cast<unsigned long long>(seed), static_cast<unsigned long long>(outcome.trace_hash),
+      static_cast<unsigned long long>(outcome.turns), static_cast<unsigned long long>(outcome.sessions),
+      static_cast<unsigned long long>(outcome.transactions), static_cast<unsigned long long>(outcome.records),
+      static_cast<unsigned long long>(outcome.repeats), static_cast<unsigned long long>(outcome.refusals));
   if (!outcome.violation.empty()) {
     std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed), outcome.violation.c_str());
   }
@@ -67,6 +69,7 @@ int work(const Arguments& arguments, unsigned job, Progress& progress) {
     progress.transactions += outcome.transactions;
     progress.records += outcome.records;
     progress.repeats += outcome.repeats;
+    progress.refusals += outcome.refusals;
   }
   return 0;
 }
@@ -102,12 +105,14 @@ int run_many(const Arguments& arguments) {
     sum.transactions += progress[job].transactions;
     sum.records += progress[job].records;
     sum.repeats += progress[job].repeats;
+    sum.refusals += progress[job].refusals;
   }
   const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::printf("%llu runs in %.1f s: %llu turns, %llu sessions, %llu transactions, %llu records, %llu repeats\n",
+  std::printf("%llu runs in %.1f s: %llu turns, %llu sessions, %llu transactions, %llu records, %llu repeats, %llu refusals\n",
               static_cast<unsigned long long>(sum.runs), elapsed, static_cast<unsigned long long>(sum.turns),
               static_cast<unsigned long long>(sum.sessions), static_cast<unsigned long long>(sum.transactions),
-              static_cast<unsigned long long>(sum.records), static_cast<unsigned long long>(sum.repeats));
+              static_cast<unsigned long long>(sum.records), static_cast<unsigned long long>(sum.repeats),
+              static_cast<unsigned long long>(sum.refusals));
   return failed ? 1 : 0;
 }
 

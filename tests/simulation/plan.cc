@@ -14,8 +14,20 @@ T one_of(Random& random, const T (&choices)[count]) {
   return choices[random.below(count)];
 }
 
-Fault random_fault(Random& random, TimePoint end) {
-  const auto kind = static_cast<FaultKind>(random.below(kFaultKinds));
+std::uint64_t fault_kinds(Mode mode) {
+  switch (mode) {
+    case Mode::kNoState:
+      return static_cast<std::uint64_t>(FaultKind::kDropSlot);
+    case Mode::kAtLeastOnce:
+      return static_cast<std::uint64_t>(FaultKind::kFence);
+    case Mode::kExactlyOnce:
+      return static_cast<std::uint64_t>(FaultKind::kFailCommit) + 1;
+  }
+  return 0;
+}
+
+Fault random_fault(Random& random, Mode mode, TimePoint end) {
+  const auto kind = static_cast<FaultKind>(random.below(fault_kinds(mode)));
   Duration longest = seconds(random.percent(20) ? 60 : 4);
   if (kind == FaultKind::kServerCrash || kind == FaultKind::kServerStop) {
     longest = seconds(2);
@@ -28,6 +40,13 @@ Fault random_fault(Random& random, TimePoint end) {
 Plan make_plan(Random& random) {
   Plan plan;
   plan.server_version = static_cast<int>(random.between(14, 18));
+  plan.mode = one_of<Mode>(random, {Mode::kNoState, Mode::kAtLeastOnce, Mode::kExactlyOnce});
+  plan.progress = {.is_transactional = plan.mode == Mode::kExactlyOnce,
+                   .batch_bytes = one_of<std::uint64_t>(random, {500, 5'000, 5'000'000}),
+                   .batch_records = one_of<std::uint64_t>(random, {1, 20, 10'000}),
+                   .batch_age = one_of<milliseconds>(random, {milliseconds(1), milliseconds(20), milliseconds(200)}),
+                   .split_bytes = one_of<std::uint64_t>(random, {800, 8'000, 100'000'000}),
+                   .may_split = true};
   plan.walsender = {.timeout = one_of<Duration>(random, {seconds(0), seconds(1), seconds(5), seconds(60)}),
                     .sends_empty = plan.server_version < 15,
                     .noise_percent = one_of<std::uint64_t>(random, {0, 2, 20})};
@@ -49,7 +68,15 @@ Plan make_plan(Random& random) {
 
   const std::uint64_t faults = random.below(8);
   for (std::uint64_t count = 0; count < faults; ++count) {
-    plan.faults.push_back(random_fault(random, plan.work_end));
+    plan.faults.push_back(random_fault(random, plan.mode, plan.work_end));
+  }
+  plan.is_killed_in_first_start = plan.mode != Mode::kNoState && random.percent(20);
+  // Most of the time no transaction is split: what ends a process amid one has to come often.
+  const std::uint64_t ends = plan.mode == Mode::kExactlyOnce && plan.progress.split_bytes < plan.progress.batch_bytes ? 6 : 0;
+  for (std::uint64_t count = 0; count < ends; ++count) {
+    Fault fault = random_fault(random, plan.mode, plan.work_end);
+    fault.kind = random.percent(70) ? FaultKind::kKill : FaultKind::kFence;
+    plan.faults.push_back(fault);
   }
   std::ranges::sort(plan.faults, {}, &Fault::at);
   plan.ending = static_cast<Plan::Ending>(random.below(3));

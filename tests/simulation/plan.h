@@ -8,6 +8,7 @@
 
 #include "base/time.h"
 #include "pipeline_options.h"
+#include "progress_options.h"
 #include "simulation/broker.h"
 #include "simulation/connection.h"
 #include "simulation/random.h"
@@ -28,8 +29,17 @@ enum class FaultKind : std::uint8_t {
   kFailDelivery,  // a request that ends with an error
   kRefuseRecord,  // produce() with an error
   kCheckpoint,    // no fault: saves the slot
+  // Where a state record is kept: a kill, and before the next start (starter.h)
+  kDropSlot,
+  kRecreateSlot,
+  kAdvanceSlot,
+  kWrongServer,
+  kRecreatePublication,
+  kKillInStart,
+  // Exactly once.
+  kFence,       // another producer of the same transactional id comes and goes
+  kFailCommit,  // nobody learns how a Kafka transaction ended
 };
-inline constexpr std::size_t kFaultKinds = 12;
 
 struct Fault {
   TimePoint at;
@@ -42,6 +52,9 @@ inline constexpr TimePoint kBegin{std::chrono::seconds(1'000'000)};
 
 struct Plan {
   int server_version = 15;
+  Mode mode = Mode::kNoState;
+  ProgressOptions progress;
+  bool is_killed_in_first_start = false;
   Walsender::Options walsender;
   Connection::Options connection;
   BrokerSink::Options broker;

@@ -27,6 +27,7 @@ struct Slot {
   Lsn confirmed_flush;
   Lsn restart_lsn;
   Lsn saved;  // confirmed_flush as it is on disk
+  bool exists = true;
 
   void confirm(Lsn flush) { confirmed_flush = std::max(confirmed_flush, flush); }
   void save() { saved = confirmed_flush; }

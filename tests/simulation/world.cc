@@ -16,13 +16,20 @@ constexpr std::uint64_t kEventsAtOneInstantMax = 1'000;
 // After the last fault has passed: a silent peer is found, wal_sender_timeout frees the slot, the session starts, everything
 // is sent, stored and confirmed.
 constexpr Duration kSettle = seconds(180);
+// Exactly once, a slow broker takes a second for each part of a transaction that is split, and each of those a session.
+constexpr Duration kSettleInParts = seconds(900);
 
 WallTime wall(TimePoint now) {
   return WallTime(std::chrono::duration_cast<microseconds>(now.time_since_epoch() + std::chrono::hours(480'000)));
 }
 
+bool is_tampering(FaultKind kind) {
+  return kind >= FaultKind::kDropSlot && kind <= FaultKind::kKillInStart;
+}
+
 bool needs_session(FaultKind kind) {
-  return kind != FaultKind::kServerCrash && kind != FaultKind::kServerStop && kind != FaultKind::kCheckpoint;
+  return kind != FaultKind::kServerCrash && kind != FaultKind::kServerStop && kind != FaultKind::kCheckpoint &&
+         !is_tampering(kind);
 }
 
 std::vector<StreamConfig> make_streams() {
@@ -44,12 +51,27 @@ World::World(std::uint64_t seed, bool prints_trace)
     : random_(seed),
       plan_(make_plan(random_)),
       trace_(prints_trace),
-      checker_(plan_.broker.partitions, trace_),
+      checker_(plan_.broker.partitions, plan_.mode, trace_),
       database_(random_, [this](const CommittedTransaction& transaction) { checker_.committed(transaction); }),
-      slot_{.confirmed_flush = database_.wal_end(), .restart_lsn = database_.wal_end(), .saved = database_.wal_end()},
+      slot_{.confirmed_flush = database_.wal_end(),
+            .restart_lsn = database_.wal_end(),
+            .saved = database_.wal_end(),
+            .exists = plan_.mode == Mode::kNoState},
+      cluster_(checker_, random_),
+      starter_({.cluster = cluster_,
+                .checker = checker_,
+                .database = database_,
+                .slot = slot_,
+                .crash = crash_,
+                .random = random_,
+                .trace = trace_},
+               plan_.server_version, plan_.mode == Mode::kExactlyOnce),
       streams_(make_streams()) {
   for (std::size_t stream = 0; stream < kStreams; ++stream) {
     metrics_.streams.emplace_back();
+  }
+  if (plan_.is_killed_in_first_start) {
+    starter_.tamper(Tampering::kKillInStart);
   }
 }
 
@@ -62,6 +84,7 @@ Outcome World::run() {
   outcome_.trace_hash = trace_.hash();
   outcome_.records = checker_.records_stored();
   outcome_.repeats = checker_.repeats();
+  outcome_.refusals = starter_.refusals();
   outcome_.transactions = database_.committed().size();
   return outcome_;
 }
@@ -169,7 +192,26 @@ void World::apply(const Fault& fault) {
       return sink_->fail_next(random_.percent(50) ? ErrorCode::kKafkaUnreachable : ErrorCode::kKafkaRefused);
     case FaultKind::kRefuseRecord:
       return sink_->refuse_next_record();
+    case FaultKind::kFence:
+      (void)cluster_.init_producer();
+      return;
+    case FaultKind::kFailCommit:
+      return sink_->fail_next_commit();
+    case FaultKind::kDropSlot:
+    case FaultKind::kRecreateSlot:
+    case FaultKind::kAdvanceSlot:
+    case FaultKind::kWrongServer:
+    case FaultKind::kRecreatePublication:
+    case FaultKind::kKillInStart:
+      return tamper(fault.kind);
   }
+}
+
+void World::tamper(FaultKind kind) {
+  if (session_ != nullptr) {
+    kill();
+  }
+  starter_.tamper(static_cast<Tampering>(static_cast<int>(kind) - static_cast<int>(FaultKind::kDropSlot)));
 }
 
 void World::stop_session() {
@@ -189,6 +231,9 @@ void World::crash_server(Duration down) {
   }
   slot_.crash();
   database_.abort_open_transactions();
+  if (plan_.mode != Mode::kNoState && random_.percent(30)) {
+    starter_.fail_over();
+  }
   server_is_up_ = server_is_stopping_ = false;
   server_up_at_ = now_ + down;
 }
@@ -225,24 +270,58 @@ void World::start_session() {
     start_at_ = now_ + random_.time(milliseconds(20), milliseconds(500));
     return;
   }
+  SessionStart start{.confirmed_flush = {},
+                     .wal_sender_timeout = std::chrono::duration_cast<milliseconds>(plan_.walsender.timeout),
+                     .format = {}};
+  std::optional<std::uint64_t> producer;
+  if (!prepare_start(start, producer)) {
+    start_at_ = now_ + random_.time(milliseconds(1), milliseconds(1000));
+    return;
+  }
   ++outcome_.sessions;
   connection_ = std::make_unique<Connection>(Walsender(database_, slot_, plan_.walsender, random_, now_), checker_, crash_,
                                              plan_.connection, random_, now_);
-  sink_ = std::make_unique<BrokerSink>(checker_, crash_, plan_.broker, random_, now_);
+  sink_ = std::make_unique<BrokerSink>(cluster_, checker_, crash_, plan_.broker, producer, random_, now_);
   session_ = std::make_unique<Session>(
-      Session::Parts{.stream = *connection_, .sink = *sink_, .metrics = metrics_, .streams = streams_}, plan_.pipeline,
-      SessionStart{.confirmed_flush = slot_.confirmed_flush,
-                   .wal_sender_timeout = std::chrono::duration_cast<milliseconds>(plan_.walsender.timeout),
-                   .format = {}},
+      Session::Parts{.stream = *connection_, .sink = *sink_, .metrics = metrics_, .streams = streams_}, plan_.pipeline, start,
       now_);
   const Duration timeout = plan_.walsender.timeout;
   const Duration interval = timeout.count() > 0 ? std::min<Duration>(seconds(10), timeout / 4) : seconds(10);
   checker_.session_began(slot_.confirmed_flush, interval, now_);
   wait_.reset();
   wake_at_ = frozen_until_ = now_;
-  if (!session_->begin(now_)) {
-    end_session(false);
+  try {
+    if (!session_->begin(now_)) {
+      end_session(false);
+    }
+  } catch (const Crash&) {
+    kill();
   }
+}
+
+// Nothing happens if it is refused, or the process is killed amid it.
+bool World::prepare_start(SessionStart& start, std::optional<std::uint64_t>& producer) {
+  if (plan_.mode != Mode::kNoState) {
+    try {
+      auto started = starter_.attempt();
+      if (!started) {
+        return false;
+      }
+      start.state = std::move(started->state);
+      start.state_key = std::move(started->key);
+      start.progress = plan_.progress;
+      start.split_commit = split_commit_;
+      if (plan_.mode == Mode::kExactlyOnce) {
+        producer = started->producer;
+      }
+    } catch (const Crash&) {
+      trace_.note("killed in the start");
+      split_commit_ = {};
+      return false;
+    }
+  }
+  start.confirmed_flush = slot_.confirmed_flush;
+  return true;
 }
 
 void World::run_session() {
@@ -281,8 +360,15 @@ void World::take_turns() {
     ++outcome_.turns;
     const Result<> turned = session_->turn(ready, now_);
     wait_.reset();
+    if (!turned && (turned.error().code == ErrorCode::kInternal || turned.error().code == ErrorCode::kProtocol)) {
+      throw Violation("the program: " + turned.error().message);
+    }
     if (!turned || session_->ended()) {
-      return end_session(turned.has_value());
+      end_session(turned.has_value());
+      if (!turned && turned.error().code == ErrorCode::kFenced) {
+        split_commit_ = {};  // the process ends
+      }
+      return;
     }
     connection_->advance(now_);
     sink_->advance(now_);
@@ -293,6 +379,7 @@ void World::end_session(bool stopped) {
   trace_.note("session ends", stopped ? 1 : 0);
   const bool in_time = stopped && now_ - stopped_at_ < plan_.pipeline.drain_timeout;
   checker_.session_ended(in_time && connection_->server_confirmed_stop());
+  split_commit_ = session_->split_commit() == Lsn{} ? split_commit_ : session_->split_commit();
   session_.reset();
   sink_->close();
   sink_.reset();
@@ -305,6 +392,7 @@ void World::end_session(bool stopped) {
 void World::kill() {
   trace_.note("killed");
   end_session(false);
+  split_commit_ = {};
 }
 
 bool World::settled() const {
@@ -313,20 +401,21 @@ bool World::settled() const {
 
 // No more faults: everything must arrive and be confirmed, up to the end of the WAL.
 void World::settle() {
+  const Duration limit = plan_.mode == Mode::kExactlyOnce ? kSettleInParts : kSettle;
   TimePoint calm = now_;
   for (const Fault& fault : plan_.faults) {
     calm = std::max(calm, fault.at + fault.length);
   }
   while (!server_is_up_ || server_is_stopping_) {
     happen();
-    if (now_ > calm + kSettle) {
+    if (now_ > calm + limit) {
       throw Violation("standstill: the server can not stop");
     }
   }
   database_.finish_open_transactions(wall(now_));
   while (!settled()) {
     happen();
-    if (now_ > calm + kSettle) {
+    if (now_ > calm + limit) {
       checker_.check_everything_stored();
       throw Violation("standstill: confirmed " + to_string(slot_.confirmed_flush) + " of " + to_string(database_.wal_end()));
     }

@@ -16,11 +16,13 @@
 #include "session.h"
 #include "simulation/broker.h"
 #include "simulation/checker.h"
+#include "simulation/cluster.h"
 #include "simulation/connection.h"
 #include "simulation/crash.h"
 #include "simulation/database.h"
 #include "simulation/plan.h"
 #include "simulation/random.h"
+#include "simulation/starter.h"
 #include "simulation/trace.h"
 #include "simulation/walsender.h"
 
@@ -34,6 +36,7 @@ struct Outcome {
   std::uint64_t records = 0;
   std::uint64_t repeats = 0;
   std::uint64_t transactions = 0;
+  std::uint64_t refusals = 0;
 };
 
 class World {
@@ -56,6 +59,8 @@ class World {
 
   // The program.
   void start_session();
+  [[nodiscard]] bool prepare_start(SessionStart& start, std::optional<std::uint64_t>& producer);
+  void tamper(FaultKind kind);
   void run_session();
   void take_turns();
   void stop_session();
@@ -78,6 +83,7 @@ class World {
   Checker checker_;
   Database database_;
   Slot slot_;
+  Cluster cluster_;
   bool server_is_up_ = true;
   bool server_is_stopping_ = false;
   TimePoint server_up_at_ = TimePoint::max();
@@ -85,6 +91,8 @@ class World {
 
   CrashPoint crash_;
   TimePoint kill_at_ = TimePoint::max();  // if no effect comes before
+  Starter starter_;
+  Lsn split_commit_;  // what the process remembers
   Metrics metrics_;
   std::vector<StreamConfig> streams_;
   std::unique_ptr<Connection> connection_;  // stays until the server has noticed that the session is gone

@@ -4,13 +4,14 @@ See README.md in this folder. Tests import from here: `from support import consu
 """
 
 from .consumer import Message, Reader, consume, end_offsets, ndjson
-from .kafka import KAFKA_3, Kafka
+from .kafka import AUTHORIZER, KAFKA_3, Kafka
 from .outboxx import Outboxx, sanitized, stream, toml_text
 from .postgres import Postgres, lsn
 from .proxy import Proxy
 from .wait import Ended, Unavailable, free_port, wait_until
 
 __all__ = [
+    "AUTHORIZER",
     "KAFKA_3",
     "Ended",
     "Kafka",

@@ -27,6 +27,12 @@ LOGGING = [
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 KAFKA_4 = "4.3.1"
 KAFKA_3 = "3.9.1"
+# Whoever has no rule against him may do everything, so that a test writes only what it is about.
+AUTHORIZER = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "allow.everyone.if.no.acl.found": "true",
+}
 
 
 class Kafka:
@@ -133,17 +139,30 @@ class Kafka:
 
     def limit_producers(self, bytes_per_second):
         """A quota for every client. The client library cannot ask for it: AlterClientQuotas, version 0, by hand."""
-        def text(value):
-            return struct.pack(">h", len(value)) + value
-        header = struct.pack(">hhi", 49, 0, 1) + text(b"test")
-        entity = struct.pack(">i", 1) + text(b"client-id") + struct.pack(">h", -1)  # null: the default of all
-        operation = struct.pack(">i", 1) + text(b"producer_byte_rate") + struct.pack(">d?", bytes_per_second, False)
-        request = header + struct.pack(">i", 1) + entity + operation + struct.pack(">?", False)
+        entity = struct.pack(">i", 1) + _text("client-id") + struct.pack(">h", -1)  # null: the default of all
+        operation = struct.pack(">i", 1) + _text("producer_byte_rate") + struct.pack(">d?", bytes_per_second, False)
+        self._alter(49, 0, struct.pack(">i", 1) + entity + operation + struct.pack(">?", False))
+
+    def deny(self, user, topic, operation):
+        """Takes a right on a topic from a user: "all", "read", "write" or "describe". Needs properties=AUTHORIZER."""
+        code = {"all": 2, "read": 3, "write": 4, "describe": 8}
+        self._add_rule("*", topic, code["all"], 3)  # a topic with a rule is closed for what no rule allows
+        self._add_rule(user, topic, code[operation], 2)
+
+    def _add_rule(self, user, topic, operation, permission):
+        """CreateAcls, version 1, by hand."""
+        resource = struct.pack(">b", 2) + _text(topic) + struct.pack(">b", 3)  # a topic, by its literal name
+        rule = _text(f"User:{user}") + _text("*") + struct.pack(">bb", operation, permission)
+        self._alter(30, 1, struct.pack(">i", 1) + resource + rule)
+
+    def _alter(self, api, version, request):
+        """One request for one thing. Behind size, correlation id, throttle time and number of things the reply has the error."""
+        request = struct.pack(">hhi", api, version, 1) + _text("test") + request
         host, port = self.bootstrap().split(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
             reply = connection.recv(4096)
-        error, = struct.unpack(">h", reply[16:18])  # behind size, correlation id, throttle time, number of entries
+        error, = struct.unpack(">h", reply[16:18])
         assert error == 0, reply
 
     def topics(self):
@@ -234,6 +253,10 @@ class Kafka:
             for mechanism in ("scram-sha-256", "scram-sha-512"):
                 properties[f"{prefix}.{mechanism}.sasl.jaas.config"] = f"{module}.scram.ScramLoginModule required;"
         return properties
+
+
+def _text(value):
+    return struct.pack(">h", len(value)) + value.encode()
 
 
 def _done(futures):
