@@ -43,9 +43,9 @@ class FaultProxy:
 
     @property
     def connections(self):
-        """The numbers of those that are open."""
+        """The numbers of those that the program has open."""
         with self._changed:
-            return list(self._pairs)
+            return [number for number in self._pairs if number not in self.left]
 
     # Faults that are over at once.
 

@@ -68,18 +68,18 @@ def recoveries(history, matching):
 
 
 def repetitions(found, matching):
-    """For each SIGKILL that was alone: (records that came again, age in seconds of the oldest when the kill came)."""
+    """For each SIGKILL that was alone: (records that came again, how long the oldest of them had been in its topic, in seconds)."""
     kills = sorted((each.fault["begun"], each.fault["begun"] + each.took) for each in found
                    if each.alone and each.fault["name"] == "program: SIGKILL")
     repeated = {kill: (0, 0.0) for kill, _ in kills}
     for events in matching.copies.values():
-        first, *again = sorted(events, key=lambda event: event.appended)
-        for event in again:
-            place = bisect.bisect_right(kills, (event.appended / 1000, float("inf"))) - 1
-            if place >= 0 and event.appended / 1000 <= kills[place][1]:
+        appended = sorted(event.appended / 1000 for event in events)
+        for before, again in zip(appended, appended[1:]):
+            place = bisect.bisect_right(kills, (again, float("inf"))) - 1
+            if place >= 0 and before <= kills[place][0] and again <= kills[place][1]:
                 kill = kills[place][0]
                 number, oldest = repeated[kill]
-                repeated[kill] = number + 1, max(oldest, kill - first.appended / 1000)
+                repeated[kill] = number + 1, max(oldest, kill - before)
     return sorted(repeated.values())
 
 
