@@ -9,6 +9,7 @@ PYTHON ?= /usr/bin/python3
 BENCH_WORDS := SCENARIO ROWS ROUNDS SECONDS SINK HOST VERSION PEER NETNS PROFILE
 MINUTES ?= 10
 PG ?= 15
+BROKERS ?= 1
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -84,13 +85,18 @@ bench: ## benchmark beside pg_recvlogical and others; bench/README.md has the wo
 	@scripts/build release outboxx bench_client
 	@$(PYTHON) bench/run $(foreach word,$(BENCH_WORDS),$(if $($(word)),$(word)=$($(word))))
 
-soak: ## load and faults for MINUTES (10) under an independent oracle; SEED, DELIVERY, PG, RATE, FAULTS: tests/soak/README.md
+soak: ## load and faults for MINUTES (10) under an independent oracle; SEED, DELIVERY, BROKERS, ...: tests/soak/README.md
 	@scripts/setup build demo test
 	@scripts/build release outboxx
-	@PYTHONPATH=tests $(PYTHON) -m soak --minutes $(MINUTES) --pg $(PG) $(if $(SEED),--seed $(SEED)) \
+	@PYTHONPATH=tests $(PYTHON) -m soak --minutes $(MINUTES) --pg $(PG) --brokers $(BROKERS) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(DELIVERY),--delivery $(DELIVERY)) $(if $(RATE),--rate $(RATE)) $(if $(FAULTS),--faults "$(FAULTS)")
+
+soak-resources: ## memory with ten million rows, Kafka down for ten minutes, 10,000 tables, ...: half an hour; ONLY="tables columns"
+	@scripts/setup build demo test
+	@scripts/build release outboxx
+	@PYTHONPATH=tests $(PYTHON) -m soak.resources $(ONLY)
 
 clean: ## removes build/
 	rm -rf build
 
-.PHONY: help demo build test test-unit test-integration test-e2e test-matrix check format asan tsan bench bench-micro bench-instructions fuzz clean simulation mutants soak
+.PHONY: help demo build test test-unit test-integration test-e2e test-matrix check format asan tsan bench bench-micro bench-instructions fuzz clean simulation mutants soak soak-resources

@@ -1,5 +1,6 @@
 #include "retry_policy.h"
 
+#include <algorithm>
 #include <string_view>
 
 namespace outboxx {
@@ -50,6 +51,10 @@ std::optional<Retry> retry_after(const Error& error, Phase phase, bool wait) {
   const ReconnectCause kafka = phase == Phase::kStreaming ? ReconnectCause::kKafkaDelivery : ReconnectCause::kKafkaUnreachable;
   const ReconnectCause cause = is_postgres ? postgres_cause(error.sqlstate, phase) : kafka;
   return Retry{.cause = cause, .longest_wait = longest_wait(cause)};
+}
+
+std::chrono::milliseconds next_silence_limit(std::chrono::milliseconds limit, bool was_silent, bool moved_forward) {
+  return was_silent && !moved_forward ? std::min(limit * 2, kLongestSilenceLimit) : kSilenceLimit;
 }
 
 }  // namespace outboxx

@@ -24,6 +24,10 @@ inline constexpr std::chrono::milliseconds kLongestRetryWait{30'000};
 // For a server that cannot be reached: asking costs nobody anything, and it has to be noticed soon that it is back.
 inline constexpr std::chrono::milliseconds kLongestWaitForServer{3'000};
 
+// A peer from which nothing came for so long is given up.
+inline constexpr std::chrono::milliseconds kSilenceLimit{20'000};
+inline constexpr std::chrono::milliseconds kLongestSilenceLimit{640'000};
+
 struct Retry {
   ReconnectCause cause;
   std::chrono::milliseconds longest_wait;
@@ -34,5 +38,11 @@ struct Retry {
 // producer may mend. Never: the configuration, credentials and rights, the slot, the publication, a refused topic or record,
 // bytes that cannot be decoded. wait: whether servers that cannot be reached are waited for in kFirstStart too.
 [[nodiscard]] std::optional<Retry> retry_after(const Error& error, Phase phase, bool wait);
+
+// The limit of the next session. A healthy server that decodes a large transaction of unpublished tables may say nothing for
+// half of wal_sender_timeout. It begins anew with each session, so a limit that ended one would end them all: it doubles. A
+// session that had moved forward before its peer fell silent is not of that kind.
+[[nodiscard]] std::chrono::milliseconds next_silence_limit(std::chrono::milliseconds limit, bool was_silent,
+                                                           bool moved_forward);
 
 }  // namespace outboxx

@@ -66,6 +66,15 @@ TEST(RetryPolicy, NamesTheCauseAndBoundsTheWait) {
   }
 }
 
+TEST(SilenceLimit, GrowsOnlyWhileSessionsBringNothing) {
+  EXPECT_EQ(next_silence_limit(kSilenceLimit, true, false), 2 * kSilenceLimit);
+  EXPECT_EQ(next_silence_limit(kLongestSilenceLimit, true, false), kLongestSilenceLimit);
+  EXPECT_EQ(next_silence_limit(4 * kSilenceLimit, false, false), kSilenceLimit);
+  // Found by the soak: the second black hole of a network was found after 40 s.
+  EXPECT_EQ(next_silence_limit(kSilenceLimit, true, true), kSilenceLimit);
+  EXPECT_EQ(next_silence_limit(4 * kSilenceLimit, true, true), kSilenceLimit);
+}
+
 TEST(Backoff, DoublesWithJitterUpToItsLimitAndStartsAnew) {
   Backoff backoff(kFirstRetryWait, kLongestRetryWait);
   const auto expect_about = [](milliseconds wait, milliseconds full) {

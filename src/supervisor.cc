@@ -37,8 +37,6 @@ constexpr seconds kSinkOpenTimeout{10};
 constexpr seconds kQueryTimeout{10};
 // A session that lasted this long was a success, also if there was nothing to deliver.
 constexpr seconds kSessionSettled{10};
-constexpr milliseconds kSilenceLimit{20'000};
-constexpr milliseconds kLongestSilenceLimit{640'000};
 // A failure that repeats is a warning this often, and a debug line else.
 constexpr seconds kRepeatedWarning{30};
 
@@ -156,13 +154,10 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   }
   metrics.streaming.set(0);
   metrics.caught_up.set(0);
-  history.made_progress = metrics.flushed_lsn.value() > static_cast<std::int64_t>(open.start.confirmed_flush.value) ||
-                          Clock::now() - began >= kSessionSettled;
+  const bool moved_forward = metrics.flushed_lsn.value() > static_cast<std::int64_t>(open.start.confirmed_flush.value);
+  history.made_progress = moved_forward || Clock::now() - began >= kSessionSettled;
   history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
-  // A healthy server that decodes a large transaction of unpublished tables may say nothing for half of wal_sender_timeout. It
-  // begins anew with each session, so a limit that ended one would end them all.
-  history.silence_limit =
-      pipeline.peer_was_silent() ? std::min(history.silence_limit * 2, kLongestSilenceLimit) : kSilenceLimit;
+  history.silence_limit = next_silence_limit(history.silence_limit, pipeline.peer_was_silent(), moved_forward);
   if (!ended && pipeline.stopping() && retry_after(ended.error(), history.phase, true)) {
     log::warn("the session ended during the stop; what was not confirmed will be sent again after the next start",
               {{"reason", ended.error().message}});

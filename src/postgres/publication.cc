@@ -29,16 +29,22 @@ constexpr std::string_view kDuplicateObject = "42710";
 // pg_publication_tables knows column lists and row filters since 15. It does not list a partitioned table whose partitions are
 // published under their own names; pg_publication_rel does.
 constexpr const char* kTablesQuery14 = R"(
-select t.schemaname, t.tablename, false, null
+select t.schemaname, t.tablename, false, false, null
   from pg_catalog.pg_publication_tables t
  where t.pubname = $1 and (t.schemaname, t.tablename) in (select * from unnest($2::text[], $3::text[])))";
 constexpr const char* kTablesQuery15 = R"(
-select t.schemaname, t.tablename, t.rowfilter is not null, a.attname
+select t.schemaname, t.tablename, t.rowfilter is not null, exists (
+         select from pg_catalog.pg_publication p
+           join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
+           join pg_catalog.pg_class c on c.oid = r.prrelid
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where p.pubname = t.pubname and n.nspname = t.schemaname and c.relname = t.tablename and r.prattrs is not null),
+       a.attname
   from pg_catalog.pg_publication_tables t left join lateral unnest(t.attnames) a(attname) on true
  where t.pubname = $1 and (t.schemaname, t.tablename) in (select * from unnest($2::text[], $3::text[])))";
 constexpr const char* kPartitionedMembersQuery = R"(
 union all
-select n.nspname, c.relname, false, null
+select n.nspname, c.relname, false, false, null
   from pg_catalog.pg_publication p
   join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
   join pg_catalog.pg_class c on c.oid = r.prrelid
@@ -76,9 +82,10 @@ Result<std::vector<PublishedTable>> read_published_tables(Connection& sql, const
       tables.push_back({.schema = result.text(row, 0),
                         .table = result.text(row, 1),
                         .has_row_filter = result.value(row, 2) == "t",
+                        .has_column_list = result.value(row, 3) == "t",
                         .columns = {}});
     }
-    if (const auto column = result.value(row, 3)) {
+    if (const auto column = result.value(row, 4)) {
       tables.back().columns.emplace_back(*column);
     }
   }
@@ -147,7 +154,7 @@ class PublicationCheck {
                       publication_.name, table.schema, table.table),
           {});
     }
-    if (published != nullptr && !published->columns.empty()) {
+    if (published != nullptr && published->has_column_list) {
       check_columns(table, *published, streams);
     }
   }
@@ -178,8 +185,9 @@ class PublicationCheck {
         fmt::format("Run: {} ADD TABLE ONLY {};", statement_, quote_sql_table(table.schema, table.table)));
   }
 
-  // A column list (or, before 18, a generated column) keeps a column from us. The server also refuses UPDATE and DELETE on a
-  // table whose column list lacks a column of the replica identity (publicationcmds.c, pub_rf_contains_invalid_column).
+  // A column list keeps columns from us. The server also refuses UPDATE and DELETE on a table whose column list lacks a column
+  // of the replica identity (publicationcmds.c, pub_rf_contains_invalid_column). Without a list nothing is missing: table and
+  // publication were read one after the other, and a column that is in one of them alone was dropped or renamed meanwhile.
   void check_columns(const TableState& table, const PublishedTable& published, std::span<const StreamConfig> streams) {
     std::vector<std::string> missing;
     const auto require_column = [&](const std::string& name, std::string_view role) {

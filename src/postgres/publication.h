@@ -21,6 +21,7 @@ struct PublishedTable {
   std::string schema;
   std::string table;
   bool has_row_filter = false;
+  bool has_column_list = false;
   std::vector<std::string> columns;  // that are published; empty: all (before PostgreSQL 15)
 };
 

@@ -40,6 +40,10 @@ constexpr auto kProperties = std::to_array<Property>({
     {"queue.buffering.max.kbytes", "2147483647"},
     {"log.queue", "true"},  // no code of ours runs on librdkafka's threads
     {"statistics.interval.ms", "5000"},
+    // A broker that a black hole swallowed is given up after this. The broker answers first if it is only its replicas that
+    // lag.
+    {"socket.timeout.ms", "25000"},
+    {"request.timeout.ms", "20000"},
     {"socket.keepalive.enable", "true"},
     {"socket.nagle.disable", "true"},
 });

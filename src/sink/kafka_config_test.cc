@@ -49,6 +49,8 @@ TEST(KafkaConfig, SetsWhatDeliveryDependsOn) {
   EXPECT_EQ(value_of(*conf, "compression.codec"), "lz4");
   EXPECT_EQ(value_of(*conf, "batch.size"), "1000000");
   EXPECT_EQ(value_of(*conf, "linger.ms"), "3");
+  EXPECT_EQ(value_of(*conf, "socket.timeout.ms"), "25000");
+  EXPECT_EQ(value_of(*conf, "request.timeout.ms"), "20000");
   EXPECT_EQ(value_of(*conf, "security.protocol"), "ssl");
 }
 

@@ -8,8 +8,7 @@ import threading
 
 import pytest
 
-from support import consume, ndjson, sanitized, stream, wait_until
-from support.wait import REPOSITORY
+from support import WallClock, consume, ndjson, sanitized, stream, wait_until
 from support.witness import SlotWatch, Writer, check_history
 
 TABLE = "create table orders (id int primary key, filler text)"
@@ -27,15 +26,8 @@ def ids(outboxx):
 @pytest.fixture
 def wall_clock(directory):
     """The environment for a program whose wall clock can be moved, and the function that moves it by so many seconds."""
-    library, file = os.path.join(directory, "wall_clock.so"), os.path.join(directory, "clock")
-    source = os.path.join(REPOSITORY, "tests", "support", "wall_clock.c")
-    subprocess.run(["cc", "-O2", "-fPIC", "-shared", "-o", library, source], check=True)
-
-    def move(seconds):
-        with open(f"{file}.new", "w", encoding="ascii") as new:
-            new.write(str(seconds))
-        os.rename(f"{file}.new", file)
-    return {"LD_PRELOAD": library, "OUTBOXX_TEST_CLOCK": file}, move
+    clock = WallClock(directory)
+    return clock.environment, clock.move
 
 
 @pytest.mark.skipif(sanitized(), reason="a sanitizer wants to be loaded first")

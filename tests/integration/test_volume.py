@@ -1,4 +1,6 @@
-"""Volume: a backlog of a million rows arrives whole, once and in order, in bounded memory, however it was committed."""
+"""Volume: a backlog of a million rows arrives whole, once and in order, in bounded memory, however it was committed; and memory
+does not grow with the number of sessions.
+"""
 
 import json
 
@@ -48,3 +50,27 @@ def test_million_rows_arrive_once_and_in_order_within_64_mib(rows_per_transactio
     assert outboxx.stop() == 0
     assert arrived_ids(kafka, topic) == list(range(1, ROWS + 1))
     assert peak <= MEMORY_BYTES_MAX, f"{peak / 1024 / 1024:.1f} MiB"
+
+
+def test_hundred_reconnects_do_not_grow_the_memory(postgres, kafka, topic, make_outboxx):
+    """Each session has a Kafka client with threads of its own; what they leave behind adds up. `make soak-resources` does a
+    thousand.
+    """
+    postgres.execute("create table orders (id int generated always as identity primary key, filler text)")
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [stream("public.orders", topic)]).start()
+
+    def sessions(count):
+        for _ in range(count):
+            old = postgres.walsender_pid()
+            postgres.terminate_backend()
+            wait_until(lambda gone=old: postgres.walsender_pid() not in (None, gone), 60, "another session streams")
+            postgres.execute("insert into orders (filler) values ('x')")
+            end = postgres.current_lsn()
+            wait_until(lambda at=end: postgres.slot("outboxx_slot")["confirmed_flush_lsn"] >= at, 60, "the row is confirmed")
+        return outboxx.rss_bytes()[0]
+
+    before = sessions(30)
+    growth = sessions(100) - before
+    assert growth <= 1024 * 1024, f"{growth / 1024 / 1024:.2f} MiB"
+    assert outboxx.stop() == 0

@@ -20,7 +20,6 @@ from .history import History
 from .rig import Rig
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-OPERATED = {"server": "server", "settings": "server", "publication": "server", "broker": "broker", "limit": "broker"}
 
 
 def arguments():
@@ -29,6 +28,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=None, help="default: a random one, which is printed")
     parser.add_argument("--rate", type=float, default=120.0, help="transactions per second, about 4 changes each")
     parser.add_argument("--pg", type=int, default=15, help="major version of PostgreSQL")
+    parser.add_argument("--brokers", type=int, default=1, choices=[1, 3])
     parser.add_argument("--delivery", default="", choices=["", "at_least_once", "exactly_once"])
     parser.add_argument("--faults", default=None, help="only those whose names begin with one of these, by commas; none: no faults")
     parser.add_argument("--output", default=os.path.join(ROOT, "build", "soak"), help="where the report goes")
@@ -45,7 +45,8 @@ def main():
     if options.check:
         sys.exit(judge(History.load(options.check), options, options.check))
     rig = Rig(tempfile.mkdtemp(prefix="outboxx-soak-"), options)
-    print(f"soak: seed {options.seed}, {options.minutes:g} minutes, PostgreSQL {options.pg}, history in {rig.directory}", flush=True)
+    print(f"soak: seed {options.seed}, {options.minutes:g} minutes, {options.delivery or 'at_least_once'}, PostgreSQL {options.pg},"
+          f" {options.brokers} broker(s), history in {rig.directory}", flush=True)
     failed = True
     try:
         rig.start()
@@ -67,7 +68,7 @@ def run(rig, options):
     kinds = None if options.faults is None else [name for name in options.faults.split(",") if name != "none"] or ["no such fault"]
     faults = Faults(rig)
     order = itertools.count()
-    agenda = [(planned.at, next(order), "begin", planned) for planned in schedule(options.seed, seconds, kinds)]
+    agenda = [(planned.at, next(order), "begin", planned) for planned in schedule(options.seed, seconds, kinds, options.brokers)]
     heapq.heapify(agenda)
     began = time.monotonic()
     while agenda:
@@ -77,39 +78,26 @@ def run(rig, options):
         time.sleep(max(0.0, began + at - time.monotonic()))
         if what == "begin":
             print(f"{at:7.1f} s  {planned.kind.name}" + (f" for {planned.lasts:g} s" if planned.lasts else ""), flush=True)
-            start(rig, faults, planned)
+            do(rig, planned, faults.begin)
             if planned.kind.most:
                 heapq.heappush(agenda, (at + planned.lasts, next(order), "end", planned))
         else:
-            do(rig, planned, lambda planned=planned: (faults.end(planned), note(rig, planned, planned.lasts)))
+            do(rig, planned, faults.end)
     time.sleep(max(0.0, began + seconds - time.monotonic()))
-    for operator in (rig.server, rig.broker):
+    for operator in rig.operators.values():
         operator.call(lambda: None)  # what was begun is over
     faults.heal()
-    for failure in [*rig.server.failures, *rig.broker.failures]:
-        raise failure
-
-
-def start(rig, faults, planned):
-    def begin():
-        faults.begin(planned)
-        if not planned.kind.most:
-            note(rig, planned, 0.0)
-    do(rig, planned, begin)
+    for operator in rig.operators.values():
+        for failure in operator.failures:
+            raise failure
 
 
 def do(rig, planned, function):
-    """A fault of a server takes its time: its operator does it."""
-    operator = OPERATED.get(planned.kind.place)
-    if operator:
-        getattr(rig, operator).post(function)
+    """What takes its time is done by an operator."""
+    if planned.kind.operator:
+        rig.operators[planned.kind.operator].post(lambda: function(planned))
     else:
-        function()
-
-
-def note(rig, planned, lasted):
-    rig.record["faults"](name=planned.kind.name, at=planned.at, lasted=lasted, healed=time.time(),
-                         graceful=planned.kind.name == "program: SIGTERM")
+        function(planned)
 
 
 def judge(history, options, directory):
@@ -121,7 +109,9 @@ def judge(history, options, directory):
                                            "drained_s", "exits", "rss_peak_bytes")}
     print(f"soak: {sum(told['faults'].values())} faults; {json.dumps(shown)}")
     for kind, times in told["recovery_s"].items():
-        print(f"      recovery, {kind}: {json.dumps(times)}")
+        print(f"      recovery, {kind}: {json.dumps(times)}; alone: {json.dumps(told['recovery_alone_s'].get(kind, {}))}")
+    for name in ("black_hole_found_s", "repeated_after_sigkill", "age_of_repeated_s"):
+        print(f"      {name.replace('_', ' ')}: {json.dumps(told[name])}")
     for name, found in violations.items():
         print(f"      {'FAILED' if found else 'ok'} {name}" + (f": {len(found)} violations" if found else ""))
         for line in found[:3]:

@@ -1,5 +1,6 @@
 """A TCP proxy on loopback that does to connections what networks do, and lets a listener read along."""
 
+import select
 import socket
 import struct
 import threading
@@ -8,6 +9,7 @@ import time
 from support import free_port
 
 DIRECTIONS = ("up", "down")  # up: from the program to the server
+LOOK_S = 0.1  # so often a black hole looks whether the program still holds its end
 LINGER_ZERO = struct.pack("ii", 1, 0)  # close() sends a reset and forgets what was not sent
 
 
@@ -15,7 +17,8 @@ class FaultProxy:
     """Passes on from a port of its own to a port of 127.0.0.1.
 
     tap: called as tap(connection number, direction, bytes) before these bytes are passed on, and with b"" when that direction
-    has ended; it must be quick. latency: seconds that each piece always stays here. Each fault holds for what is connected and for what connects later, until heal().
+    has ended; it must be quick. latency: seconds that each piece always stays here. Each fault holds for what is connected and
+    for what connects later, until heal(). left: connection number -> when the program ended it.
     """
 
     def __init__(self, target_port, tap=None, port=None, latency=0.0):
@@ -26,6 +29,7 @@ class FaultProxy:
         self._changed = threading.Condition()
         self._pairs = {}
         self._accepted = 0
+        self.left = {}
         self._closed = False
         self._refusing = False
         self._blocked = set()
@@ -36,6 +40,12 @@ class FaultProxy:
         self._hold = None
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def connections(self):
+        """The numbers of those that the program has open."""
+        with self._changed:
+            return [number for number in self._pairs if number not in self.left]
 
     # Faults that are over at once.
 
@@ -130,21 +140,26 @@ class FaultProxy:
     def _pump(self, number, direction, source, sink):
         try:
             while data := source.recv(65536):
-                self._pass_on(number, direction, sink, data)
-            self._tap(number, direction, b"")
+                self._pass_on(number, direction, source, sink, data)
+            self._end(number, direction)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
-            self._tap(number, direction, b"")
+            self._end(number, direction)
             with self._changed:
                 pair = self._pairs.pop(number, ())
                 self._changed.notify_all()
             for end in pair:
                 _reset(end)
 
-    def _pass_on(self, number, direction, sink, data):
+    def _end(self, number, direction):
+        if direction == "up":
+            self.left.setdefault(number, time.time())
+        self._tap(number, direction, b"")
+
+    def _pass_on(self, number, direction, source, sink, data):
         if self._delay:
             time.sleep(self._delay)
-        self._wait_while_blocked(number, direction)
+        self._wait_while_blocked(number, direction, source)
         self._tap(number, direction, data)
         rest = memoryview(data)
         while rest:
@@ -156,10 +171,12 @@ class FaultProxy:
         if self._bytes_per_second:
             time.sleep(len(data) / self._bytes_per_second)
 
-    def _wait_while_blocked(self, number, direction):
+    def _wait_while_blocked(self, number, direction, source):
         with self._changed:
             while number in self._pairs and not self._closed and self._is_blocked(number, direction):
-                self._changed.wait()
+                if direction == "up" and _hung_up(source):
+                    self.left.setdefault(number, time.time())
+                self._changed.wait(LOOK_S)
 
     def _is_blocked(self, number, direction):
         if self._hold == (direction, None):
@@ -171,6 +188,15 @@ class FaultProxy:
             pairs, self._pairs = list(self._pairs.values()), {}
             self._changed.notify_all()
         return pairs
+
+
+def _hung_up(end):
+    poll = select.poll()
+    try:
+        poll.register(end, select.POLLRDHUP)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):
+        return True
 
 
 def _reset(end):
@@ -189,3 +215,25 @@ def _close(end):
     except OSError:
         pass
     end.close()
+
+
+class Together:
+    """Several proxies, e.g. one for each broker, to which the same is done."""
+
+    def __init__(self, proxies):
+        self._proxies = proxies
+        self.address = ",".join(proxy.address for proxy in proxies)
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            for proxy in self._proxies:
+                getattr(proxy, name)(*arguments)
+        return call
+
+    @property
+    def connections(self):
+        return [(proxy, number) for proxy in self._proxies for number in proxy.connections]
+
+    @property
+    def left(self):
+        return {(proxy, number): at for proxy in self._proxies for number, at in list(proxy.left.items())}

@@ -35,16 +35,21 @@ class Change:
 
 @dataclasses.dataclass(slots=True)
 class Transaction:
-    """A committed transaction. end: where its commit record ends, E(T); test_decoding does not tell where it starts."""
+    """A committed transaction. end: where its commit record ends, E(T); test_decoding does not tell where it starts. committed:
+    when, by the server's clock, which is ours, in seconds.
+    """
 
     xid: int
     end: int
     changes: list
+    committed: float = 0.0
 
 
 @dataclasses.dataclass(slots=True)
 class Event:
-    """A record of a topic. appended: the broker's clock in milliseconds, when it took the record (LogAppendTime)."""
+    """A record of a topic. appended: the broker's clock in milliseconds, when it took the record (LogAppendTime). arrived: ours in
+    seconds, when the consumer had it.
+    """
 
     topic: str
     partition: int
@@ -53,6 +58,7 @@ class Event:
     id: bytes
     key: bytes
     value: bytes
+    arrived: float = 0.0
 
     @property
     def position(self):
@@ -68,8 +74,8 @@ class Event:
 @dataclasses.dataclass(slots=True)
 class Status:
     """A status update on its way to PostgreSQL. at: our clock in seconds, before it was passed on; known: flush is a position
-    that the server had told in this session (the end of a commit, or a keepalive's) or where the session began; received: the
-    highest such position.
+    that the server had told (the end of a commit, or a keepalive's), in this session or in one before, from which the recorded
+    position can be; or it is where the session began. received: the highest that was told in this session.
     """
 
     session: int
@@ -104,10 +110,11 @@ class History:
             facts = json.load(file)
         history = cls(facts["topics"], tables=facts["tables"], facts=facts, outputs=facts["outputs"])
         for line in lines(directory, "oracle"):
-            history.transactions.append(Transaction(line["xid"], line["end"], [Change(*change) for change in line["changes"]]))
+            history.transactions.append(Transaction(line["xid"], line["end"], [Change(*change) for change in line["changes"]],
+                                                    line["committed"]))
         for line in lines(directory, "topic"):
             history.events.append(Event(line["topic"], line["partition"], line["offset"], line["appended"],
-                                        *(line[name].encode("latin-1") for name in ("id", "key", "value"))))
+                                        *(line[name].encode("latin-1") for name in ("id", "key", "value")), line["arrived"]))
         history.statuses = [Status(**line) for line in lines(directory, "status")]
         history.journal = [(line["xid"], line["outcome"]) for line in lines(directory, "journal")]
         history.faults = list(lines(directory, "faults"))

@@ -19,6 +19,7 @@ class ReplicationTap:
         self._record = record
         self._connections = {}
         self._lock = threading.Lock()
+        self._positions = set()  # that the server has told, in any session
         self.sessions = 0
         self.flushed = 0  # the highest position that was confirmed
 
@@ -29,6 +30,12 @@ class ReplicationTap:
                 return
             connection = self._connections.setdefault(number, _Connection())
             (self._up if direction == "up" else self._down)(connection, data)
+
+    @property
+    def streaming(self):
+        """The numbers of the connections on which a session runs."""
+        with self._lock:
+            return [number for number, connection in self._connections.items() if connection.session]
 
     def _up(self, connection, data):
         connection.up += data
@@ -47,7 +54,7 @@ class ReplicationTap:
             connection.received = max(connection.received, flush)
             known = flush <= self.flushed or connection.session == 1
         else:
-            known = flush == connection.begin or flush in connection.positions
+            known = flush == connection.begin or flush in self._positions
         self.flushed = max(self.flushed, flush)
         self._record(session=connection.session, at=time.time(), write=write, flush=flush, apply=apply, known=known,
                      received=connection.received)
@@ -58,13 +65,17 @@ class ReplicationTap:
         connection.down += data
         while (body := connection.take_down()) is not None:
             if body[:1] == b"k":
-                connection.saw(struct.unpack(">Q", body[1:9])[0])
+                self._saw(connection, struct.unpack(">Q", body[1:9])[0])
             elif body[:1] == b"w" and body[25:26] == b"C":
-                connection.saw(struct.unpack(">Q", body[35:43])[0])  # flags, commit LSN, end LSN
+                self._saw(connection, struct.unpack(">Q", body[35:43])[0])  # flags, commit LSN, end LSN
+
+    def _saw(self, connection, position):
+        self._positions.add(position)
+        connection.received = max(connection.received, position)
 
 
 class _Connection:
-    """What is left over of both directions, and the positions that the server has told."""
+    """What is left over of both directions, and the highest position that the server has told."""
 
     def __init__(self):
         self.up = bytearray()
@@ -72,12 +83,7 @@ class _Connection:
         self.session = None
         self.begin = None
         self.received = 0
-        self.positions = set()
         self._typed = False
-
-    def saw(self, position):
-        self.positions.add(position)
-        self.received = max(self.received, position)
 
     def take_up(self):
         """(type, body) of the next whole message; start-up messages have the type b''."""

@@ -8,18 +8,20 @@ import time
 
 from confluent_kafka.admin import ConfigResource
 
-from support import Kafka, Outboxx, Postgres, free_port, stream, wait_until
+from support import Kafka, KafkaCluster, Outboxx, Postgres, WallClock, free_port, stream, wait_until
 
-from .fault_proxy import FaultProxy
+from .fault_proxy import FaultProxy, Together
 from .history import Journal
 from .replication_tap import ReplicationTap
 from .service import Operator, Service
+from .takeover import Takeover
 from .witnesses import Oracle, Reading, TopicReader
 from .workload import SCHEMA, TABLES, Workload, tables
 
 PARTITIONS = 3
 SECRET = "canary-5f3a9c71e0"
 TOPICS = {f"soak.{table.split('.')[1]}": table for table in TABLES}
+TOPIC_SETTINGS = {"message_timestamp_type": "LogAppendTime", "max_message_bytes": 10_000_000}
 BUDGET = {"rss": 64 << 20, "fds": 64, "threads": 32}
 DRAIN_BOUND_S = 90
 LATENCY_S = 0.015  # to the broker and back: without it records are hardly ever in flight, and an early confirmation hides
@@ -41,19 +43,22 @@ class Rig:
 
     def start(self):
         """Makes everything, the program last, and waits until it is ready."""
-        self.server, self.broker = Operator("server"), Operator("broker")
-        self.postgres = self._keep(self.server.call(self._postgres))
+        self.operators = {name: Operator(name) for name in ("server", "broker", "second")}
+        self.postgres = self._keep(self.operators["server"].call(self._postgres))
         self.postgres.execute(SCHEMA)
-        self.kafka = self._keep(self.broker.call(self._kafka))
+        self.kafka = self._keep(self.operators["broker"].call(self._kafka))
         self.tap = ReplicationTap(self.record["status"])
         self.postgres_proxy = self._keep(FaultProxy(self.postgres.port, self.tap))
-        self.kafka_proxy = self._keep(FaultProxy(_port(self.kafka.bootstrap("proxied")), port=self._proxied, latency=LATENCY_S))
+        self.kafka_proxy = Together([self._keep(FaultProxy(_port(broker.bootstrap("proxied")), port=port, latency=LATENCY_S))
+                                     for broker, port in zip(self.brokers, self._proxied)])
         for topic in TOPICS:
-            self.kafka.create_topic(topic, PARTITIONS, **{"message.timestamp.type": "LogAppendTime", "max.message.bytes": 10_000_000})
+            self.kafka.create_topic(topic, PARTITIONS, **TOPIC_SETTINGS)
         self.reader = TopicReader(self.kafka.bootstrap(), TOPICS, PARTITIONS, self.record["topic"])
         self.oracle = Oracle(self.postgres, self.record["oracle"])
-        self.outboxx = self._outboxx()
+        self.clock = WallClock(self.directory)
+        self.outboxx = self._outboxx("outboxx")
         self.service = Service(self.outboxx, self.directory, self.record["starts"], self.record["samples"])
+        self.takeover = self._keep(Takeover(self._outboxx("outboxx-2"), self.service, self.postgres, self.record["starts"]))
         self.service.start()
         wait_until(lambda: self.outboxx.running and self.outboxx.get("/readyz")[0] == 200, 30, "the program is ready")
         self.reading = Reading(self.oracle)
@@ -63,12 +68,23 @@ class Rig:
     def note_server_restart(self):
         self.server_restarts.append(time.time())
 
-    def limit_records(self, size):
-        """The topics refuse batches above so many bytes."""
+    @property
+    def brokers(self):
+        return self.kafka.nodes if self.options.brokers > 1 else [self.kafka]
+
+    def leader(self):
+        """The broker that leads a partition of ours."""
+        return self.kafka.leader(next(iter(TOPICS))) if self.options.brokers > 1 else self.kafka
+
+    def wait_in_sync(self):
+        self.kafka.wait_in_sync(TOPICS)
+
+    def set_topics(self, **changed):
+        """The settings of all topics: those that they were made with, but for these."""
         admin = self.kafka.admin()
-        settings = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(size)}
+        settings = {name.replace("_", "."): str(setting) for name, setting in {**TOPIC_SETTINGS, **changed}.items()}
         for future in admin.alter_configs([ConfigResource("topic", topic, set_config=settings) for topic in TOPICS]).values():
-            future.result(timeout=10)
+            future.result(timeout=30)
 
     def finish(self):
         """Ends the load, waits until all of it has arrived and is confirmed, ends the program, and writes down the rest."""
@@ -87,7 +103,7 @@ class Rig:
         wait_until(self.reader.caught_up, 30, "the reader has read everything")
         self.reader.close()
         facts = {"topics": TOPICS, "tables": tables(self.postgres), "drained_s": drained, "drain_bound_s": DRAIN_BOUND_S, "budget": BUDGET,
-                 "secrets": [SECRET], "outputs": [*self.service.outputs, self._metrics_path], "server_restarts": self.server_restarts,
+                 "secrets": [SECRET], "outputs": [*self.service.outputs, *self.takeover.outputs, self._metrics_path], "server_restarts": self.server_restarts,
                  "exactly_once": self.options.delivery == "exactly_once", "last_exit": code, "began": self.began,
                  "starts": self.service.starts, "sessions": self.tap.sessions}
         for journal in self.record.values():
@@ -113,16 +129,20 @@ class Rig:
         return Postgres(os.path.join(self.directory, "pg"), self.options.pg, fsync=True, settings=settings).start()
 
     def _kafka(self):
-        self._proxied = free_port()
-        return Kafka(os.path.join(self.directory, "kafka"), proxied=self._proxied).start()
+        self._proxied = [free_port() for _ in range(self.options.brokers)]
+        directory = os.path.join(self.directory, "kafka")
+        if self.options.brokers > 1:
+            return KafkaCluster(directory, proxied=self._proxied).start()
+        return Kafka(directory, proxied=self._proxied[0]).start()
 
-    def _outboxx(self):
+    def _outboxx(self, name):
         conninfo = re.sub(r"port=\d+", f"port={self.postgres_proxy.port}", self.postgres.conninfo(sslmode="disable", password=SECRET))
         config = {"pipeline.drain_timeout_ms": 10000}
         if self.options.delivery:
             config["sink.kafka.delivery"] = self.options.delivery
         streams = [stream(table, topic) for topic, table in TOPICS.items()]
-        return Outboxx(os.path.join(self.directory, "outboxx"), conninfo, self.kafka_proxy.address, streams, config=config)
+        return Outboxx(os.path.join(self.directory, name), conninfo, self.kafka_proxy.address, streams, config=config,
+                       env=self.clock.environment)
 
     def _note_metrics(self):
         self._metrics_path = os.path.join(self.directory, "metrics.txt")

@@ -52,7 +52,7 @@ class Operator(threading.Thread):
 class Service(threading.Thread):
     """Starts the program whenever it has ended, as systemd would; after a code that forbids it, too, but notes that down.
 
-    forgiven: codes that the faults of the moment explain, e.g. 73 while the broker was told to refuse.
+    forgive(): what the faults of the moment explain, e.g. 73 while the broker was told to refuse.
     """
 
     def __init__(self, outboxx, directory, record_start, record_sample):
@@ -64,7 +64,7 @@ class Service(threading.Thread):
         self._why = "start"
         self._wanted = True
         self._begun = time.monotonic()
-        self.forgiven = {}
+        self._forgiven = {}
         self.starts = 0
 
     @property
@@ -82,6 +82,14 @@ class Service(threading.Thread):
 
     def thaw(self):
         self._signal(signal.SIGCONT, self._why)
+
+    def forgive(self, code, seconds=None):
+        """Ends with this code are no violation, until so many seconds from now; None: until told otherwise."""
+        self._forgiven[code] = None if seconds is None else time.time() + seconds
+
+    def forgives(self, code):
+        until = self._forgiven.get(code, 0.0)
+        return until is None or time.time() < until
 
     def stop(self, deadline=40.0):
         """Ends it for good; returns the exit code."""
@@ -119,8 +127,7 @@ class Service(threading.Thread):
     def _note_end(self):
         code = self._outboxx.wait_exit()
         asked = self._why in ("SIGKILL", "SIGTERM")
-        forgiven = any(until is None or time.time() < until for until in [self.forgiven.get(code, 0)])
-        unexpected = code not in ({-9} if self._why == "SIGKILL" else GRACEFUL | {69, 71} if asked else {69, 71}) and not forgiven
+        unexpected = code not in ({-9} if self._why == "SIGKILL" else GRACEFUL | {69, 71} if asked else {69, 71}) and not self.forgives(code)
         self._record_start(at=time.time(), code=code, why=self._why, unexpected=unexpected, forbids_restart=code in NOT_RESTARTED)
 
     def _signal(self, number, why):

@@ -1,6 +1,7 @@
 """What is written down while the run goes on: the server's own history, and the topics as a consumer sees them."""
 
 import contextlib
+import datetime
 import re
 import threading
 import time
@@ -12,7 +13,9 @@ from support import lsn, wait_until
 
 SLOT = "oracle"
 CHANGES_PER_READ = 20000  # the server stops at the end of the transaction that passes it
+READ_S = 0.02  # a record is seen at most so much later than it could have been: recovery times are measured with it
 _LINE = re.compile(r"table (.*?): (INSERT|UPDATE|DELETE|TRUNCATE): (.*)", re.DOTALL)
+_COMMIT = re.compile(r"COMMIT \d+ \(at (.*)\)")
 
 
 class Oracle:
@@ -33,13 +36,14 @@ class Oracle:
         with self._postgres.connect() as connection:
             connection.execute("set timezone = 'UTC'")
             rows = connection.execute("select lsn::text, xid::text::bigint, data from pg_logical_slot_peek_changes(%s, null, %s,"
-                                      " 'include-xids', '1', 'skip-empty-xacts', '1')", [SLOT, CHANGES_PER_READ]).fetchall()
+                                      " 'include-xids', '1', 'skip-empty-xacts', '1', 'include-timestamp', '1')", [SLOT, CHANGES_PER_READ]).fetchall()
             read, changes = 0, []
             for position, xid, text in rows:
                 if text.startswith("BEGIN "):
                     changes = []
                 elif text.startswith("COMMIT "):
-                    read += self._take(xid, lsn(position), changes)
+                    committed = datetime.datetime.fromisoformat(_COMMIT.fullmatch(text).group(1)).timestamp()
+                    read += self._take(xid, lsn(position), committed, changes)
                 else:
                     changes.append(_LINE.fullmatch(text).groups())
             if self.end:
@@ -48,12 +52,12 @@ class Oracle:
                                    " where slot_name = %s) < %s::pg_lsn", [SLOT, end, SLOT, end])
         return read
 
-    def _take(self, xid, end, changes):
+    def _take(self, xid, end, committed, changes):
         if end <= self.end:
             return 0
         self.end = end
         self.wanted += len(changes)
-        self._record(xid=xid, end=end, changes=changes)
+        self._record(xid=xid, end=end, committed=committed, changes=changes)
         return 1
 
 
@@ -89,7 +93,7 @@ class TopicReader:
     def _run(self):
         try:
             while not self._ended.is_set():
-                for message in self._consumer.consume(500, 0.2):
+                for message in self._consumer.consume(500, READ_S):
                     self._take(message)
         except Exception as error:
             self._failure = error

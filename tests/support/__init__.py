@@ -5,22 +5,26 @@ See README.md in this folder. Tests import from here: `from support import consu
 
 from .consumer import Message, Reader, consume, end_offsets, ndjson
 from .kafka import AUTHORIZER, KAFKA_3, Kafka
+from .kafka_cluster import KafkaCluster
 from .outboxx import Outboxx, sanitized, stream, toml_text
 from .postgres import Postgres, lsn
 from .proxy import Proxy
 from .wait import Ended, Unavailable, free_port, wait_until
+from .wall_clock import WallClock
 
 __all__ = [
     "AUTHORIZER",
     "KAFKA_3",
     "Ended",
     "Kafka",
+    "KafkaCluster",
     "Message",
     "Outboxx",
     "Postgres",
     "Proxy",
     "Reader",
     "Unavailable",
+    "WallClock",
     "consume",
     "end_offsets",
     "free_port",

@@ -46,10 +46,11 @@ class Kafka:
     told to stay on it; other listeners do not know of it.
     version: Kafka 4 by default; KAFKA_3 for SCRAM, with which librdkafka before 2.6.1 cannot log in to Kafka 4 (it sends the
     nonce twice in its last message, and Kafka 4 compares it strictly).
+    node, controllers, cluster: for one of several brokers, see KafkaCluster.
     """
 
     def __init__(self, directory, *, version=KAFKA_4, listeners=(), users=None, properties=None, certificate_root=None,
-                 jvm=JVM, proxied=None):
+                 jvm=JVM, proxied=None, node=1, controllers=(), cluster=None):
         self.directory = directory
         self.version = version
         self._home = _home(version)
@@ -59,7 +60,11 @@ class Kafka:
         self._jvm = list(jvm)
         self._properties = dict(properties or {})
         self._proxied = proxied
-        self._ports = {name: wait.free_port() for name in ("plaintext", *listeners, *(["proxied"] if proxied else []), "controller")}
+        self.node = node
+        self._controllers = list(controllers) or [wait.free_port()]
+        self._cluster = cluster or new_uuid()
+        self._ports = {name: wait.free_port() for name in ("plaintext", *listeners, *(["proxied"] if proxied else []))}
+        self._ports["controller"] = self._controllers[node - 1]
         self.certificates = None
         if any("ssl" in name for name in listeners):
             self.certificates = Certificates(os.path.join(certificate_root or directory, "certificates"))
@@ -70,7 +75,16 @@ class Kafka:
 
     def start(self, deadline=60.0):
         """Returns when the broker serves requests. After kill() that takes some 4 s: its old registration must time out."""
-        return self._start(["-Xshare:auto", f"-XX:SharedArchiveFile={_class_archive(self._home, self.version)}"], deadline)
+        self.begin_start()
+        return self.wait_started(deadline)
+
+    def begin_start(self):
+        """Several brokers become ready only together: begin_start() them all, then wait_started()."""
+        self._spawn(["-Xshare:auto", f"-XX:SharedArchiveFile={_class_archive(self._home, self.version)}"])
+
+    def wait_started(self, deadline=60.0):
+        wait_until(self._serves, deadline, f"the broker is up, log {self.log_path}")
+        return self
 
     def warm_up(self):
         """The first idempotent producer of a new broker waits half a second for its coordinator; ours waits instead."""
@@ -113,11 +127,11 @@ class Kafka:
     def admin(self):
         return AdminClient({"bootstrap.servers": self.bootstrap()})
 
-    def create_topic(self, topic, partitions=1, **config):
+    def create_topic(self, topic, partitions=1, *, replicas=1, **config):
         """config: topic settings with underscores for dots, e.g. max_message_bytes=1000."""
         config = {name.replace("_", "."): str(setting) for name, setting in config.items()}
         admin = self.admin()
-        _done(admin.create_topics([NewTopic(topic, partitions, replication_factor=1, config=config)]))
+        _done(admin.create_topics([NewTopic(topic, partitions, replication_factor=replicas, config=config)]))
         wait_until(lambda: self._partitions(admin, topic) == partitions, 10, f"topic {topic} is there")
         return topic
 
@@ -178,13 +192,11 @@ class Kafka:
         described = admin.list_topics(timeout=5).topics.get(topic)
         return len(described.partitions) if described and not described.error else 0
 
-    def _start(self, options, deadline):
+    def _spawn(self, options):
         command = ["java", *self._jvm, *options, *LOGGING, "-cp", _class_path(self._home), "kafka.Kafka", self._file()]
         log = open(self.log_path, "wb")
         self.process = wait.spawn(command, stdout=log, stderr=subprocess.STDOUT)
         log.close()
-        wait_until(self._serves, deadline, f"the broker is up, log {self.log_path}")
-        return self
 
     def _serves(self):
         if "Kafka Server started" in self.log:
@@ -201,7 +213,7 @@ class Kafka:
         data = os.path.join(self.directory, "data")
         shutil.copytree(_formatted(self._home, self.users), data)
         with open(os.path.join(data, "meta.properties"), "w", encoding="ascii") as file:
-            file.write(f"version=1\ncluster.id={_uuid()}\nnode.id=1\ndirectory.id={_uuid()}\n")
+            file.write(f"version=1\ncluster.id={self._cluster}\nnode.id={self.node}\ndirectory.id={new_uuid()}\n")
 
     def _write_properties(self):
         names = [name for name in self._ports if name != "controller"]
@@ -211,8 +223,8 @@ class Kafka:
         protocols = {name: "PLAINTEXT" if name == "proxied" else name.upper() for name in names}
         properties = {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@{self.bootstrap('controller')}",
+            "node.id": self.node,
+            "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(self._controllers, 1)),
             "listeners": f"{listeners},CONTROLLER://{self.bootstrap('controller')}",
             "advertised.listeners": advertised,
             "inter.broker.listener.name": "PLAINTEXT",
@@ -264,7 +276,7 @@ def _done(futures):
         future.result(timeout=30)
 
 
-def _uuid():
+def new_uuid():
     """Kafka's id: 16 bytes in url-safe base64, not starting with a dash."""
     return "A" + base64.urlsafe_b64encode(os.urandom(15)).decode()[:20] + "A"
 
@@ -313,7 +325,7 @@ def _formatted(home, users):
                        f"log.dirs={part}/data\n")
         arguments = [argument for credential in scram for argument in ("--add-scram", credential)]
         command = ["java", *JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", _class_path(home), "kafka.tools.StorageTool",
-                   "format", "-t", _uuid(), "-c", properties, *arguments]
+                   "format", "-t", new_uuid(), "-c", properties, *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise RuntimeError(f"could not format Kafka's data directory:\n{result.stdout}{result.stderr}")
@@ -337,7 +349,8 @@ def _class_archive(home, version):
     directory = os.path.join(home, f"once-{os.getpid()}")
     try:
         broker = Kafka(directory, version=version)
-        broker._start(["-Xlog:disable", f"-XX:ArchiveClassesAtExit={archive}.{os.getpid()}"], 60)
+        broker._spawn(["-Xlog:disable", f"-XX:ArchiveClassesAtExit={archive}.{os.getpid()}"])
+        broker.wait_started()
         broker.stop()
         os.rename(f"{archive}.{os.getpid()}", archive)
     finally:
