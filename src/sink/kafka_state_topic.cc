@@ -101,6 +101,8 @@ Result<std::unique_ptr<KafkaStateTopic>> KafkaStateTopic::open(const KafkaOption
   own.transactional_id.clear();
   own.creates_topics = false;  // by a look at it: it would not be compacted
   KafkaConf conf = TRY(make_kafka_conf(own));
+  // Of a producer it says which end of a partition read() is told: by default that of the committed part.
+  rd_kafka_conf_set(conf.get(), "isolation.level", "read_uncommitted", nullptr, 0);
   Handle producer(TRY(make_handle(RD_KAFKA_PRODUCER, std::move(conf))));
   std::unique_ptr<KafkaStateTopic> self(new KafkaStateTopic(std::move(own), topic, std::move(producer)));
   const Metadata metadata = TRY(self->wait_for_metadata(deadline, stop));

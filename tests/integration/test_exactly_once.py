@@ -200,6 +200,25 @@ def test_f89_open_transaction_of_a_predecessor_is_ended_before_the_record_is_rea
     assert outboxx.stop() == 0
 
 
+def test_record_behind_the_open_transaction_of_another_pipeline_counts(postgres_with_orders, kafka, topic, make_outboxx):
+    """Readers of committed records see nothing behind it. Who took that for the end of the topic would believe an older record."""
+    postgres = postgres_with_orders
+    outboxx = make(make_outboxx, postgres, kafka, topic).start()
+    other = Producer({"bootstrap.servers": kafka.bootstrap(), "transactional.id": f"other-{topic}", "transaction.timeout.ms": 10_000})
+    other.init_transactions(30)
+    other.begin_transaction()
+    other.produce(outboxx.config["state"]["topic"], key="other/0000000000000001", value="left open")
+    other.flush(20)
+    postgres.execute("insert into orders values (1, 0)")
+    check_once(committed(kafka, topic, 1), [1])
+    assert outboxx.stop() == 0
+
+    outboxx.start(deadline=60)  # when the broker has ended it
+
+    check_once(committed(kafka, topic, 1), [1])
+    assert outboxx.stop() == 0
+
+
 LARGE = {"sink.kafka.transaction.bytes_max": 20_000}
 
 
