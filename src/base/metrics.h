@@ -103,7 +103,7 @@ struct Metrics {
   Counter transactions;
   Counter changes_skipped;   // decoded, and wanted by no stream
   Counter changes_repeated;  // exactly once: came again and had arrived, so they were passed over
-  Counter invalid_utf8;     // values of an SQL_ASCII database with replaced bytes
+  Counter invalid_utf8;      // values of an SQL_ASCII database with replaced bytes
 
   // Positions, as the 64-bit number of the LSN.
   Gauge received_lsn;
