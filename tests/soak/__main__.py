@@ -78,6 +78,9 @@ def run(rig, options):
             continue
         time.sleep(max(0.0, began + at - time.monotonic()))
         if what == "begin":
+            if planned.kind.operator and rig.operators[planned.kind.operator].is_behind:
+                print(f"{at:7.1f} s  not {planned.kind.name}: its operator is behind", flush=True)
+                continue
             print(f"{at:7.1f} s  {planned.kind.name}" + (f" for {planned.lasts:g} s" if planned.lasts else ""), flush=True)
             do(rig, planned, faults.begin)
             if planned.kind.most:
