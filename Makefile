@@ -89,7 +89,7 @@ soak: ## load and faults for MINUTES (10) under an independent oracle; SEED, DEL
 	@scripts/setup build demo test
 	@scripts/build release outboxx
 	@PYTHONPATH=tests $(PYTHON) -m soak --minutes $(MINUTES) --pg $(PG) --brokers $(BROKERS) $(if $(SEED),--seed $(SEED)) \
-	    $(if $(DELIVERY),--delivery $(DELIVERY)) $(if $(RATE),--rate $(RATE)) $(if $(FAULTS),--faults "$(FAULTS)")
+	    $(if $(DELIVERY),--delivery $(DELIVERY)) $(if $(RATE),--rate $(RATE)) $(if $(FAULTS),--faults "$(FAULTS)") $(if $(GAP),--gap $(GAP))
 
 soak-resources: ## memory with ten million rows, Kafka down for ten minutes, 10,000 tables, ...: half an hour; ONLY="tables columns"
 	@scripts/setup build demo test

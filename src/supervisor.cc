@@ -1,5 +1,7 @@
 #include "supervisor.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -144,6 +146,8 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   history.phase = Phase::kStreaming;
   history.has_streamed = true;
   history.session = open.session;
+  // What the start needed and the clients of the last session left: free pages that add up.
+  ::malloc_trim(0);
   const TimePoint began = Clock::now();
   // The loop's first turn may be a long wait.
   metrics.loop_progress_us.set(std::chrono::duration_cast<std::chrono::microseconds>(began.time_since_epoch()).count());

@@ -15,7 +15,7 @@ import time
 
 from . import report
 from .checker import check
-from .faults import Faults, schedule
+from .faults import GAP_S, Faults, schedule
 from .history import History
 from .rig import Rig
 
@@ -31,6 +31,7 @@ def arguments():
     parser.add_argument("--brokers", type=int, default=1, choices=[1, 3])
     parser.add_argument("--delivery", default="", choices=["", "at_least_once", "exactly_once"])
     parser.add_argument("--faults", default=None, help="only those whose names begin with one of these, by commas; none: no faults")
+    parser.add_argument("--gap", type=float, default=GAP_S, help="mean seconds between the end of a fault and the next")
     parser.add_argument("--output", default=os.path.join(ROOT, "build", "soak"), help="where the report goes")
     parser.add_argument("--check", metavar="DIRECTORY", help="checks the history of an earlier run again")
     parser.add_argument("--keep", action="store_true", help="keeps the history of a run without violations, too")
@@ -68,7 +69,7 @@ def run(rig, options):
     kinds = None if options.faults is None else [name for name in options.faults.split(",") if name != "none"] or ["no such fault"]
     faults = Faults(rig)
     order = itertools.count()
-    agenda = [(planned.at, next(order), "begin", planned) for planned in schedule(options.seed, seconds, kinds, options.brokers)]
+    agenda = [(planned.at, next(order), "begin", planned) for planned in schedule(options.seed, seconds, kinds, options.brokers, options.gap)]
     heapq.heapify(agenda)
     began = time.monotonic()
     while agenda:
@@ -77,6 +78,9 @@ def run(rig, options):
             continue
         time.sleep(max(0.0, began + at - time.monotonic()))
         if what == "begin":
+            if planned.kind.operator and rig.operators[planned.kind.operator].is_behind:
+                print(f"{at:7.1f} s  not {planned.kind.name}: its operator is behind", flush=True)
+                continue
             print(f"{at:7.1f} s  {planned.kind.name}" + (f" for {planned.lasts:g} s" if planned.lasts else ""), flush=True)
             do(rig, planned, faults.begin)
             if planned.kind.most:

@@ -88,15 +88,15 @@ class Planned:
     chance: float  # for what the fault has to choose
 
 
-def schedule(seed, seconds, kinds=None, brokers=1):
+def schedule(seed, seconds, kinds=None, brokers=1, gap=GAP_S):
     """The faults of a run. kinds: only those whose name begins with one of these."""
     chosen = [kind for kind in KINDS if (not kinds or kind.name.startswith(tuple(kinds))) and kind.brokers in (0, brokers)
               and kind.run <= seconds]
     pick = random.Random(f"faults-{seed}")
     planned, busy = [], {}
-    at = GAP_S
+    at = gap
     while chosen:
-        at += pick.expovariate(1 / GAP_S)
+        at += pick.expovariate(1 / gap)
         kind = pick.choices(chosen, [kind.weight for kind in chosen])[0]
         lasts = pick.uniform(kind.least, kind.most) * (seconds / SCALE_S if kind.scaled else 1)
         start = max(at, busy.get(kind.place, 0.0))

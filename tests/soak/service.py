@@ -25,6 +25,11 @@ class Operator(threading.Thread):
     def post(self, function):
         self._work.put(function)
 
+    @property
+    def is_behind(self):
+        """Whether something waits that was not begun."""
+        return not self._work.empty()
+
     def call(self, function, timeout=180):
         """Does it and returns its result, or raises what it raised."""
         done = queue.Queue()

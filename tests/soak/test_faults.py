@@ -11,6 +11,7 @@ SECONDS = 20_000
 def test_seed_makes_the_schedule():
     assert schedule(7, 600) == schedule(7, 600)
     assert schedule(7, 600) != schedule(8, 600)
+    assert len(schedule(7, 600, gap=12)) < len(schedule(7, 600)) / 2
 
 
 def test_faults_of_one_place_do_not_overlap_and_end_with_the_run():
