@@ -80,7 +80,9 @@ class Service(threading.Thread):
         self._signal(signal.SIGKILL, "SIGKILL")
 
     def terminate(self):
-        self._signal(signal.SIGTERM, "SIGTERM")
+        """Once: a second SIGTERM would end it at once, without a drain."""
+        if self._why != "SIGTERM":
+            self._signal(signal.SIGTERM, "SIGTERM")
 
     def freeze(self):
         self._signal(signal.SIGSTOP, self._why)
