@@ -29,7 +29,6 @@ Pipeline::Pipeline(const Parts& parts, const PipelineOptions& options, const Ses
       sink_(parts.sink),
       monitor_(parts.monitor),
       signals_(parts.signals),
-      metrics_(parts.metrics),
       options_(options) {}
 
 Result<> Pipeline::run() {

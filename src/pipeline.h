@@ -60,7 +60,6 @@ class Pipeline {
   Sink& sink_;
   SlotMonitor* monitor_;
   const SignalFd& signals_;
-  Metrics& metrics_;
   PipelineOptions options_;
 };
 
