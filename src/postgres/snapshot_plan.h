@@ -1,0 +1,53 @@
+// What a snapshot reads: the tables of the streams that list "read", as the publication and the stream have them, and the SQL
+// that reads a part of one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/wait.h"
+#include "model/relation.h"
+#include "model/snapshot_state.h"
+#include "model/stream.h"
+#include "postgres/binary_text.h"
+#include "postgres/connection.h"
+
+namespace outboxx {
+
+// One table that holds rows: a plain one, or a leaf of a partitioned one.
+struct SnapshotTable {
+  std::uint32_t oid = 0;
+  std::uint32_t file_node = 0;
+  std::string quoted_name;  // of the leaf: "schema"."table"
+  std::uint32_t blocks = 0;
+  std::uint64_t bytes = 0;  // with its TOAST table
+  std::uint64_t estimated_rows = 0;
+  bool has_toast = false;
+  std::string row_filter;  // SQL; empty: none
+  // As the stream describes it: with the root's name if the publication publishes via the root, the published columns in the
+  // stream's order, key flags. version is unique for it.
+  Relation relation;
+  std::vector<const BinaryType*> types;  // by column; nullptr: selected as text
+  std::vector<std::string> expressions;  // by column: what is selected for it
+};
+
+// The leaves of all tables that some stream wants to READ, in the order of their oids. sql's transaction decides what is seen;
+// lock them before (lock_statement) so that nothing of it changes.
+[[nodiscard]] Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const std::string& publication,
+                                                                      std::span<const StreamConfig> streams, StopSignal stop);
+
+// LOCK TABLE ONLY ... IN ACCESS SHARE MODE: against TRUNCATE and rewriting, which would hide rows from the snapshot.
+[[nodiscard]] std::string lock_statement(std::span<const SnapshotTable> tables);
+
+// About so many blocks hold chunk_bytes of the table, its TOAST included; at least 1.
+[[nodiscard]] std::uint32_t blocks_per_chunk(const SnapshotTable& table, std::uint64_t chunk_bytes);
+
+// COPY (SELECT ...) TO STDOUT (FORMAT binary) of the rows in range.
+[[nodiscard]] std::string copy_statement(const SnapshotTable& table, BlockRange range);
+// Of them only those that a transaction at or after xmin wrote.
+[[nodiscard]] std::string copy_moved_statement(const SnapshotTable& table, BlockRange range, std::uint32_t xmin);
+
+}  // namespace outboxx
