@@ -14,6 +14,8 @@
 #include "model/stream.h"
 #include "postgres/binary_text.h"
 #include "postgres/connection.h"
+#include "postgres/publication.h"
+#include "postgres/table_state.h"
 
 namespace outboxx {
 
@@ -38,6 +40,10 @@ struct SnapshotTable {
 // lock them before (lock_statement) so that nothing of it changes.
 [[nodiscard]] Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const std::string& publication,
                                                                       std::span<const StreamConfig> streams, StopSignal stop);
+
+// The published columns in the stream's order, as pgoutput's Relation message describes them (PostgreSQL: proto.c,
+// logicalrep_write_attrs). Without a version. Pure.
+[[nodiscard]] Relation describe_relation(const TableState& table, const PublishedTable& published, int server_version);
 
 // LOCK TABLE ONLY ... IN ACCESS SHARE MODE: against TRUNCATE and rewriting, which would hide rows from the snapshot.
 [[nodiscard]] std::string lock_statement(std::span<const SnapshotTable> tables);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,7 +33,7 @@ select c.oid, c.relkind, c.relpersistence, pg_catalog.pg_get_userbyid(c.relowner
  where n.nspname = $1 and c.relname = $2)";
 
 constexpr const char* kColumnsQuery = R"(
-select attname, attgenerated <> '' from pg_catalog.pg_attribute
+select attname, attgenerated <> '', atttypid, atttypmod from pg_catalog.pg_attribute
  where attrelid = $1::pg_catalog.oid and attnum > 0 and not attisdropped order by attnum)";
 
 // One row per identity column, the table itself first; a null column where there is none. An index serves only if it is valid,
@@ -110,6 +111,7 @@ Result<std::optional<TableState>> read_table(Connection& sql, const std::string&
   const std::string oid = found.text(0, 0);
   TableState state{.schema = schema,
                    .table = table,
+                   .oid = found.number<std::uint32_t>(0, 0),
                    .kind = found.text(0, 1).at(0),
                    .persistence = found.text(0, 2).at(0),
                    .owner = found.text(0, 3),
@@ -123,7 +125,10 @@ Result<std::optional<TableState>> read_table(Connection& sql, const std::string&
                    .leaves = {}};
   const QueryResult columns = TRY(sql.query(kColumnsQuery, {oid}, catalog_deadline(), stop));
   for (int row = 0; row < columns.rows(); ++row) {
-    state.columns.push_back({.name = columns.text(row, 0), .is_generated = is_true(columns, row, 1)});
+    state.columns.push_back({.name = columns.text(row, 0),
+                             .is_generated = is_true(columns, row, 1),
+                             .type_oid = columns.number<std::uint32_t>(row, 2),
+                             .type_modifier = columns.number<std::int32_t>(row, 3)});
   }
   TRY(read_identities(sql, oid, state, stop));
   return state;

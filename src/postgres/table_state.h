@@ -1,6 +1,7 @@
 // TableState: what the catalogs say about a table that a stream names, as far as preflight and publication need it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@ namespace outboxx {
 struct ColumnState {
   std::string name;
   bool is_generated = false;
+  std::uint32_t type_oid = 0;  // a domain's own
+  std::int32_t type_modifier = -1;
 };
 
 // What PostgreSQL puts into the WAL to identify the old row of an UPDATE or DELETE.
@@ -33,6 +36,7 @@ struct IdentityState {
 struct TableState {
   std::string schema;
   std::string table;
+  std::uint32_t oid = 0;
   char kind = 'r';         // pg_class.relkind
   char persistence = 'p';  // pg_class.relpersistence
   std::string owner;

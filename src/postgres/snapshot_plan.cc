@@ -1,0 +1,257 @@
+#include "postgres/snapshot_plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <limits>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/wait.h"
+#include "model/relation.h"
+#include "model/snapshot_state.h"
+#include "model/stream.h"
+#include "postgres/binary_text.h"
+#include "postgres/connection.h"
+#include "postgres/publication.h"
+#include "postgres/relation_cache.h"
+#include "postgres/table_state.h"
+
+namespace outboxx {
+namespace {
+
+constexpr int kVersionWithColumnLists = 150000;
+constexpr int kVersionWithGeneratedColumns = 180000;
+
+// The table itself, or the leaves of a partitioned one: pg_partition_tree() has no row for a table that is neither partitioned
+// nor a partition.
+constexpr const char* kLeavesQuery = R"(
+select c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, pg_catalog.pg_relation_filenode(c.oid),
+       pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::pg_catalog.int8,
+       pg_catalog.pg_table_size(c.oid), greatest(c.reltuples, 0)::pg_catalog.int8, c.reltoastrelid <> 0,
+       pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+       pg_catalog.row_security_active(c.oid), current_user
+  from (select $1::pg_catalog.oid as oid
+        union select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)) t
+  join pg_catalog.pg_class c on c.oid = t.oid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.relkind <> 'p')";
+
+constexpr const char* kOutputFunctionsQuery = R"(
+select t.oid, n.nspname, p.proname
+  from pg_catalog.pg_type t
+  join pg_catalog.pg_proc p on p.oid = t.typoutput
+  join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+ where t.oid = any ($1::pg_catalog.oid[]))";
+
+bool is_true(const QueryResult& result, int row, int column) {
+  return result.value(row, column) == "t";
+}
+
+std::vector<StreamConfig> reading_streams(std::span<const StreamConfig> streams) {
+  std::vector<StreamConfig> reading;
+  std::ranges::copy_if(streams, std::back_inserter(reading), [](const StreamConfig& stream) { return stream.operations.read; });
+  return reading;
+}
+
+// What is selected for each column whose text the server makes: textin(typoutput(column)), as binary_text.h says.
+class Selection {
+ public:
+  static Result<Selection> read(Connection& sql, const Relation& relation, std::string_view time_zone, StopSignal stop) {
+    Selection selection;
+    const BinaryTextFacts facts{.server_version = sql.server_version(), .time_zone = time_zone};
+    std::vector<std::uint32_t> as_text;
+    for (const Column& column : relation.columns) {
+      selection.types.push_back(find_binary_type(column.type_oid, facts));
+      if (selection.types.back() == nullptr) {
+        as_text.push_back(column.type_oid);
+      }
+    }
+    const QueryResult found =
+        TRY(sql.query(kOutputFunctionsQuery, {fmt::format("{{{}}}", fmt::join(as_text, ","))}, catalog_deadline(), stop));
+    std::map<std::uint32_t, std::string> functions;
+    for (int row = 0; row < found.rows(); ++row) {
+      functions[found.number<std::uint32_t>(row, 0)] = quote_sql_table(found.text(row, 1), found.text(row, 2));
+    }
+    for (std::size_t i = 0; i < relation.columns.size(); ++i) {
+      const Column& column = relation.columns[i];
+      const std::string name = quote_sql_identifier(column.name);
+      selection.expressions.push_back(
+          selection.types[i] != nullptr ? name : fmt::format("pg_catalog.textin({}({}))", functions[column.type_oid], name));
+    }
+    return selection;
+  }
+
+  std::vector<const BinaryType*> types;
+  std::vector<std::string> expressions;
+};
+
+// Adds the leaves of one table of a stream.
+class LeafReader {
+ public:
+  LeafReader(Connection& sql, std::string time_zone, StopSignal stop)
+      : sql_(sql), time_zone_(std::move(time_zone)), stop_(stop) {}
+
+  Result<> add(const TableState& table, const PublishedTable& published) {
+    Relation relation = describe_relation(table, published, sql_.server_version());
+    relation.version = next_relation_version();
+    const Selection selection = TRY(Selection::read(sql_, relation, time_zone_, stop_));
+    const QueryResult leaves = TRY(sql_.query(kLeavesQuery, {std::to_string(table.oid)}, catalog_deadline(), stop_));
+    for (int row = 0; row < leaves.rows(); ++row) {
+      if (leaves.value(row, 4) == "u") {
+        log::warn("leaving an unlogged partition out of the snapshot: its changes are not in the WAL either",
+                  {{"table", name_of(leaves, row)}});
+        continue;
+      }
+      TRY(check_leaf(leaves, row, table));
+      tables.push_back({.oid = leaves.number<std::uint32_t>(row, 0),
+                        .file_node = leaves.number<std::uint32_t>(row, 5),
+                        .quoted_name = quote_sql_table(leaves.text(row, 1), leaves.text(row, 2)),
+                        .blocks = leaves.number<std::uint32_t>(row, 6),
+                        .bytes = leaves.number<std::uint64_t>(row, 7),
+                        .estimated_rows = leaves.number<std::uint64_t>(row, 8),
+                        .has_toast = is_true(leaves, row, 9),
+                        .row_filter = published.row_filter,
+                        .relation = relation,
+                        .types = selection.types,
+                        .expressions = selection.expressions});
+    }
+    return {};
+  }
+
+  std::vector<SnapshotTable> tables;
+
+ private:
+  static std::string name_of(const QueryResult& leaves, int row) { return leaves.text(row, 1) + "." + leaves.text(row, 2); }
+
+  // Preflight has looked at the table that the stream names; a leaf has an owner, privileges and policies of its own.
+  static Result<> check_leaf(const QueryResult& leaves, int row, const TableState& table) {
+    const std::string name = name_of(leaves, row);
+    if (leaves.value(row, 3) == "f") {
+      return fail(
+          ErrorCode::kPostgresMisconfigured,
+          fmt::format("cannot read table \"{}.{}\" for a snapshot: its partition \"{}\" is a foreign table", table.schema,
+                      table.table, name),
+          "Its rows live on another server, whose changes are not in the WAL of this one. Detach the partition, or take "
+          "\"read\" from the operations of the table's streams.");
+    }
+    if (!is_true(leaves, row, 10)) {
+      return fail(
+          ErrorCode::kPostgresMisconfigured,
+          fmt::format("cannot read table \"{}\" for a snapshot: we may not SELECT from it", name),
+          fmt::format("As the owner, run: GRANT USAGE ON SCHEMA {0} TO {2}; GRANT SELECT ON {1} TO {2};",
+                      quote_sql_identifier(leaves.text(row, 1)), quote_sql_table(leaves.text(row, 1), leaves.text(row, 2)),
+                      quote_sql_identifier(leaves.text(row, 12))));
+    }
+    if (is_true(leaves, row, 11)) {
+      log::warn("row security is active: the snapshot reads only the rows that its policies show", {{"table", name}});
+    }
+    return {};
+  }
+
+  Connection& sql_;
+  std::string time_zone_;
+  StopSignal stop_;
+};
+
+std::string select_statement(const SnapshotTable& table, BlockRange range, const std::string& condition) {
+  std::vector<std::string> conditions;
+  if (range.begin > 0) {
+    conditions.push_back(fmt::format("ctid OPERATOR(pg_catalog.>=) '({},0)'::pg_catalog.tid", range.begin));
+  }
+  if (range.end != BlockRange::kToTheEnd) {
+    conditions.push_back(fmt::format("ctid OPERATOR(pg_catalog.<) '({},0)'::pg_catalog.tid", range.end));
+  }
+  if (!condition.empty()) {
+    conditions.push_back(condition);
+  }
+  if (!table.row_filter.empty()) {
+    conditions.push_back("(" + table.row_filter + ")");
+  }
+  return fmt::format("COPY (SELECT {} FROM ONLY {}{}{}) TO STDOUT (FORMAT binary)", fmt::join(table.expressions, ", "),
+                     table.quoted_name, conditions.empty() ? "" : " WHERE ", fmt::join(conditions, " AND "));
+}
+
+}  // namespace
+
+Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const std::string& publication,
+                                                        std::span<const StreamConfig> streams, StopSignal stop) {
+  const std::vector<StreamConfig> reading = reading_streams(streams);
+  if (reading.empty()) {
+    return {};
+  }
+  const std::optional<Publication> published = TRY(read_publication(sql, publication, reading, stop));
+  if (!published) {
+    return fail(ErrorCode::kPostgresMisconfigured, fmt::format("publication \"{}\" does not exist", publication));
+  }
+  const QueryResult time_zone = TRY(sql.query("select pg_catalog.current_setting('TimeZone')", {}, catalog_deadline(), stop));
+  LeafReader reader(sql, time_zone.text(0, 0), stop);
+  for (const TableState& table : TRY(read_tables(sql, reading, stop))) {
+    const PublishedTable* const found = published->find_table(table.schema, table.table);
+    if (found == nullptr) {
+      return fail(ErrorCode::kPostgresMisconfigured,
+                  fmt::format("publication \"{}\" does not publish table \"{}.{}\"", publication, table.schema, table.table));
+    }
+    TRY(reader.add(table, *found));
+  }
+  std::ranges::sort(reader.tables, {}, &SnapshotTable::oid);
+  return std::move(reader.tables);
+}
+
+Relation describe_relation(const TableState& table, const PublishedTable& published, int server_version) {
+  Relation relation{.oid = table.oid,
+                    .schema = table.schema,
+                    .name = table.table,
+                    .replica_identity = table.identity.kind,
+                    .columns = {},
+                    .version = 0};
+  // PostgreSQL 15 lists generated columns if there is no column list, and does not send them.
+  const bool may_be_generated = published.has_column_list || server_version >= kVersionWithGeneratedColumns;
+  for (const ColumnState& column : table.columns) {
+    const bool is_listed = server_version < kVersionWithColumnLists ||
+                           std::ranges::find(published.columns, column.name) != published.columns.end();
+    if (is_listed && (!column.is_generated || may_be_generated)) {
+      relation.columns.push_back({.name = column.name,
+                                  .type_oid = column.type_oid,
+                                  .type_modifier = column.type_modifier,
+                                  .is_key = table.identity.carries(column.name)});
+    }
+  }
+  return relation;
+}
+
+std::string lock_statement(std::span<const SnapshotTable> tables) {
+  std::vector<std::string> names;
+  for (const SnapshotTable& table : tables) {
+    names.push_back("ONLY " + table.quoted_name);
+  }
+  return fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", fmt::join(names, ", "));
+}
+
+std::uint32_t blocks_per_chunk(const SnapshotTable& table, std::uint64_t chunk_bytes) {
+  const std::uint64_t bytes_per_block = std::max<std::uint64_t>(table.bytes / std::max<std::uint64_t>(table.blocks, 1), 1);
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(chunk_bytes / bytes_per_block, 1, std::numeric_limits<std::int32_t>::max()));
+}
+
+std::string copy_statement(const SnapshotTable& table, BlockRange range) {
+  return select_statement(table, range, "");
+}
+
+std::string copy_moved_statement(const SnapshotTable& table, BlockRange range, std::uint32_t xmin) {
+  return select_statement(
+      table, range, fmt::format("pg_catalog.age(xmin) OPERATOR(pg_catalog.<=) pg_catalog.age('{}'::pg_catalog.xid)", xmin));
+}
+
+}  // namespace outboxx
