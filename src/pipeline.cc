@@ -24,8 +24,12 @@ constexpr milliseconds kLongestWait{10'000};
 }  // namespace
 
 Pipeline::Pipeline(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now)
-    : session_({.stream = parts.stream, .sink = parts.sink, .metrics = parts.metrics, .streams = parts.streams}, options, start,
-               now),
+    : session_({.stream = parts.stream,
+                .sink = parts.sink,
+                .metrics = parts.metrics,
+                .streams = parts.streams,
+                .snapshot = parts.snapshot},
+               options, start, now),
       sink_(parts.sink),
       monitor_(parts.monitor),
       signals_(parts.signals),

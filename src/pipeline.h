@@ -20,6 +20,7 @@
 #include "postgres/slot_monitor.h"
 #include "session.h"
 #include "sink/sink.h"
+#include "snapshot.h"
 
 namespace outboxx {
 
@@ -33,6 +34,7 @@ class Pipeline {
     const SignalFd& signals;
     Metrics& metrics;
     std::span<const StreamConfig> streams;
+    Snapshot* snapshot = nullptr;
   };
 
   Pipeline(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now);

@@ -192,8 +192,8 @@ Result<CreatedSlot> create_slot(Connection& replication, Connection& sql, const 
   return CreatedSlot{.consistent_point = to_lsn(created->value(0, 1)), .snapshot = created->text(0, 2)};
 }
 
-Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const NewSlot& wanted,
-                                MissingSlot if_missing, StopSignal stop) {
+Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const NewSlot& wanted, MissingSlot if_missing,
+                                StopSignal stop) {
   const std::string& name = wanted.name;
   std::optional<CreatedSlot> created;
   while (true) {

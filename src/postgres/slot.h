@@ -38,7 +38,7 @@ enum class MissingSlot : std::uint8_t {
 
 struct EnsuredSlot {
   SlotState state;
-  bool created = false;          // then state.confirmed_flush_lsn is the consistent point
+  bool created = false;           // then state.confirmed_flush_lsn is the consistent point
   std::string exported_snapshot;  // if it was created and asked for: what the server shows just before that point
 };
 
