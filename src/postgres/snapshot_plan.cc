@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -233,7 +234,11 @@ Relation describe_relation(const TableState& table, const PublishedTable& publis
 
 std::string lock_statement(std::span<const SnapshotTable> tables) {
   std::vector<std::string> names;
+  std::set<std::uint32_t> roots;
   for (const SnapshotTable& table : tables) {
+    if (table.relation.oid != table.oid && roots.insert(table.relation.oid).second) {
+      names.push_back("ONLY " + quote_sql_table(table.relation.schema, table.relation.name));
+    }
     names.push_back("ONLY " + table.quoted_name);
   }
   return fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", fmt::join(names, ", "));
