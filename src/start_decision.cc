@@ -27,7 +27,7 @@ std::unexpected<Error> refuse(ErrorCode code, std::string message, std::string h
 // The server of the record and this one: restored, swapped, or left behind by a failover?
 Result<> check_same_server(const StartFacts& facts, const StateRecord& record) {
   const ServerIdentity& server = facts.server;
-  if (record.system_identifier != server.system_identifier || record.database != server.database) {
+  if (record.system_identifier != server.system_identifier || record.database != storable(server.database)) {
     return refuse(
         ErrorCode::kServerChanged,
         fmt::format("the state record is of database \"{}\" on the server with system identifier {}, and this is "

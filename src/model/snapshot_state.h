@@ -39,7 +39,7 @@ struct TableSnapshot {
 
 struct SnapshotState {
   bool is_pending = false;            // the slot is made, the snapshot is not complete
-  std::vector<TableSnapshot> tables;  // one that is not here is missing as a whole
+  std::vector<TableSnapshot> tables;  // by oid; one that is not here is missing as a whole
 
   friend bool operator==(const SnapshotState&, const SnapshotState&) = default;
 };

@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,12 +49,18 @@ select c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, pg_catalog.pg_r
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind <> 'p')";
 
-constexpr const char* kOutputFunctionsQuery = R"(
-select t.oid, n.nspname, p.proname
-  from pg_catalog.pg_type t
+// Of each type what it is a domain over, or itself: a domain's output function is that one's, and so are its binary values.
+constexpr const char* kTypesQuery = R"(
+with recursive step(type_oid, oid) as (
+  select oid, oid from pg_catalog.pg_type where oid = any ($1::pg_catalog.oid[])
+  union all
+  select s.type_oid, t.typbasetype from step s join pg_catalog.pg_type t on t.oid = s.oid where t.typtype = 'd')
+select s.type_oid, t.oid, tn.nspname, t.typname, pn.nspname, p.proname
+  from step s
+  join pg_catalog.pg_type t on t.oid = s.oid and t.typtype <> 'd'
+  join pg_catalog.pg_namespace tn on tn.oid = t.typnamespace
   join pg_catalog.pg_proc p on p.oid = t.typoutput
-  join pg_catalog.pg_namespace n on n.oid = p.pronamespace
- where t.oid = any ($1::pg_catalog.oid[]))";
+  join pg_catalog.pg_namespace pn on pn.oid = p.pronamespace)";
 
 bool is_true(const QueryResult& result, int row, int column) {
   return result.value(row, column) == "t";
@@ -65,36 +72,59 @@ std::vector<StreamConfig> reading_streams(std::span<const StreamConfig> streams)
   return reading;
 }
 
-// What is selected for each column whose text the server makes: textin(typoutput(column)), as binary_text.h says.
+struct TypeState {
+  std::uint32_t base_oid = 0;
+  std::string base_name;        // quoted
+  std::string output_function;  // quoted
+};
+
+// How the columns of a relation are selected.
 class Selection {
  public:
   static Result<Selection> read(Connection& sql, const Relation& relation, std::string_view time_zone, StopSignal stop) {
-    Selection selection;
-    const BinaryTextFacts facts{.server_version = sql.server_version(), .time_zone = time_zone};
-    std::vector<std::uint32_t> as_text;
+    std::vector<std::uint32_t> oids;
     for (const Column& column : relation.columns) {
-      selection.types.push_back(find_binary_type(column.type_oid, facts));
-      if (selection.types.back() == nullptr) {
-        as_text.push_back(column.type_oid);
-      }
+      oids.push_back(column.type_oid);
     }
     const QueryResult found =
-        TRY(sql.query(kOutputFunctionsQuery, {fmt::format("{{{}}}", fmt::join(as_text, ","))}, catalog_deadline(), stop));
-    std::map<std::uint32_t, std::string> functions;
+        TRY(sql.query(kTypesQuery, {fmt::format("{{{}}}", fmt::join(oids, ","))}, catalog_deadline(), stop));
+    std::map<std::uint32_t, TypeState> type_states;
     for (int row = 0; row < found.rows(); ++row) {
-      functions[found.number<std::uint32_t>(row, 0)] = quote_sql_table(found.text(row, 1), found.text(row, 2));
+      type_states[found.number<std::uint32_t>(row, 0)] = {
+          .base_oid = found.number<std::uint32_t>(row, 1),
+          .base_name = quote_sql_table(found.text(row, 2), found.text(row, 3)),
+          .output_function = quote_sql_table(found.text(row, 4), found.text(row, 5))};
     }
-    for (std::size_t i = 0; i < relation.columns.size(); ++i) {
-      const Column& column = relation.columns[i];
-      const std::string name = quote_sql_identifier(column.name);
-      selection.expressions.push_back(
-          selection.types[i] != nullptr ? name : fmt::format("pg_catalog.textin({}({}))", functions[column.type_oid], name));
+    Selection selection;
+    const BinaryTextFacts facts{.server_version = sql.server_version(), .time_zone = time_zone};
+    for (const Column& column : relation.columns) {
+      const auto type = type_states.find(column.type_oid);
+      if (type == type_states.end()) {
+        return fail(ErrorCode::kPostgresUnreachable,
+                    fmt::format("could not find the type of column \"{}\" of table \"{}.{}\": it was changed meanwhile",
+                                column.name, relation.schema, relation.name));
+      }
+      selection.add(column, type->second, facts);
     }
     return selection;
   }
 
   std::vector<const BinaryType*> types;
   std::vector<std::string> expressions;
+
+ private:
+  // textin(typoutput(column)) where the server must make the text, as binary_text.h says. A domain is cast to its base type,
+  // because enum_out(anyenum) takes no domain.
+  void add(const Column& column, const TypeState& type, const BinaryTextFacts& facts) {
+    const std::string name = quote_sql_identifier(column.name);
+    types.push_back(find_binary_type(type.base_oid, facts));
+    if (types.back() != nullptr) {
+      expressions.push_back(name);
+      return;
+    }
+    const std::string value = type.base_oid == column.type_oid ? name : fmt::format("{}::{}", name, type.base_name);
+    expressions.push_back(fmt::format("pg_catalog.textin({}({}))", type.output_function, value));
+  }
 };
 
 // Adds the leaves of one table of a stream.
@@ -154,7 +184,7 @@ class LeafReader {
                       quote_sql_identifier(leaves.text(row, 1)), quote_sql_table(leaves.text(row, 1), leaves.text(row, 2)),
                       quote_sql_identifier(leaves.text(row, 12))));
     }
-    if (is_true(leaves, row, 11)) {
+    if (is_true(leaves, row, 11) && leaves.number<std::uint32_t>(row, 0) != table.oid) {
       log::warn("row security is active: the snapshot reads only the rows that its policies show", {{"table", name}});
     }
     return {};
@@ -233,7 +263,11 @@ Relation describe_relation(const TableState& table, const PublishedTable& publis
 
 std::string lock_statement(std::span<const SnapshotTable> tables) {
   std::vector<std::string> names;
+  std::set<std::uint32_t> roots;
   for (const SnapshotTable& table : tables) {
+    if (table.relation.oid != table.oid && roots.insert(table.relation.oid).second) {
+      names.push_back("ONLY " + quote_sql_table(table.relation.schema, table.relation.name));
+    }
     names.push_back("ONLY " + table.quoted_name);
   }
   return fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", fmt::join(names, ", "));

@@ -46,6 +46,8 @@ struct SnapshotTable {
 [[nodiscard]] Relation describe_relation(const TableState& table, const PublishedTable& published, int server_version);
 
 // LOCK TABLE ONLY ... IN ACCESS SHARE MODE: against TRUNCATE and rewriting, which would hide rows from the snapshot.
+// Partitioned tables too: against new partitions (but for ATTACH PARTITION, which takes a weaker lock). tables is not empty. A
+// server without room for so many locks says 53200, with the setting to raise as a hint.
 [[nodiscard]] std::string lock_statement(std::span<const SnapshotTable> tables);
 
 // About so many blocks hold chunk_bytes of the table, its TOAST included; at least 1.

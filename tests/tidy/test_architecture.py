@@ -51,6 +51,7 @@ HOMES = {
     r"librdkafka/": r"src/sink/kafka_.*",
     r"httplib\.h": r"src/http_(server|responder)\.(cc|h)",
     r"prometheus/": r"src/(metrics_text|http_server)\.(cc|h)",
+    r"nlohmann/": r"src/model/state_record\.cc",
     r"spdlog/": r"src/base/log\.(cc|h)",
 }
 
