@@ -50,6 +50,7 @@ constexpr auto kKeys = std::to_array<std::string_view>({
     "source.postgres.connect_timeout_ms",
     "source.postgres.snapshot.mode",
     "source.postgres.snapshot.connections",
+    "source.postgres.snapshot.chunk_bytes",
     "sink.type",
     "sink.kafka.brokers",
     "sink.kafka.tls",

@@ -92,6 +92,9 @@ void read_snapshot(const ConfigTable& snapshot, SnapshotOptions& options) {
   std::int64_t connections = options.connections;
   snapshot.read_integer("connections", 1, kSnapshotConnectionsMax, connections);
   options.connections = static_cast<int>(connections);
+  auto chunk_bytes = static_cast<std::int64_t>(options.chunk_bytes);
+  snapshot.read_integer("chunk_bytes", 8192, std::int64_t{1} << 30, chunk_bytes);
+  options.chunk_bytes = static_cast<std::uint64_t>(chunk_bytes);
 }
 
 void check_snapshot_mode(const ConfigTable& snapshot, const Config& config) {

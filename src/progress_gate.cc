@@ -68,7 +68,7 @@ std::optional<Progress> ProgressGate::due_at_least_once(const ProgressFacts& fac
     return std::nullopt;
   }
   if (facts.has_snapshot_news) {
-    next_ = written_at_ + (facts.is_urgent ? kUrgentInterval : options_.interval);
+    next_ = written_at_ + kSnapshotInterval;
     return now >= next_ ? std::optional(not_before(written_, facts.flushed)) : std::nullopt;
   }
   const bool has_data = facts.data_received > written_.position;

@@ -43,6 +43,8 @@ class ProgressGate {
   static constexpr std::chrono::milliseconds kIdleInterval{10'000};
   static constexpr std::uint64_t kIdleBytes = std::uint64_t{16} * 1024 * 1024;
   static constexpr std::chrono::milliseconds kUrgentInterval{100};
+  // What of a snapshot arrived and is not recorded is read again after a crash.
+  static constexpr std::chrono::milliseconds kSnapshotInterval{50};
 
   // Without a start, nothing is recorded and everything may be confirmed.
   ProgressGate(const ProgressOptions& options, const std::optional<Progress>& start, TimePoint now);

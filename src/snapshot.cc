@@ -93,7 +93,7 @@ Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& a
   for (SnapshotReader& reader : open_.readers) {
     readings_.push_back({.reader = &reader});
   }
-  SnapshotWork work = plan_chunks(open_.tables, arrived, open_.xmin, kChunkBytes);
+  SnapshotWork work = plan_chunks(open_.tables, arrived, open_.xmin, options.chunk_bytes);
   state_ = std::move(work.state);
   prepare_tables(parts.streams);
   for (const SnapshotChunk& chunk : work.chunks) {

@@ -44,12 +44,10 @@ inline constexpr UnitId kSnapshotUnits = UnitId{1} << 62;
 // One thread. Never blocks. After an error it is of no more use.
 class Snapshot {
  public:
-  // Of the table with its TOAST, about.
-  static constexpr std::uint64_t kChunkBytes = std::uint64_t{8} * 1024 * 1024;
-
   struct Options {
     FormatOptions format;
     bool is_transactional = false;  // exactly once
+    std::uint64_t chunk_bytes = 0;
   };
 
   // Everything outlives the snapshot.

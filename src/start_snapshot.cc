@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -12,6 +13,7 @@
 #include "postgres/connection.h"
 #include "postgres/options.h"
 #include "postgres/snapshot_point.h"
+#include "start_slot.h"
 
 namespace outboxx {
 
@@ -21,8 +23,8 @@ bool takes_snapshot(const PostgresOptions& options, std::span<const StreamConfig
 }
 
 Result<std::optional<OpenSnapshot>> open_pending_snapshot(const PostgresOptions& options, std::span<const StreamConfig> streams,
-                                                          SnapshotState& state, const std::optional<SnapshotPoint>& point,
-                                                          Connection& sql, StopSignal stop) {
+                                                          SnapshotState& state, const StartedSlot& started, Connection& sql,
+                                                          StopSignal stop) {
   if (!state.is_pending) {
     return std::nullopt;
   }
@@ -32,8 +34,14 @@ Result<std::optional<OpenSnapshot>> open_pending_snapshot(const PostgresOptions&
     state = {};
     return std::nullopt;
   }
-  if (point) {
-    return TRY(open_snapshot(options, streams, *point, stop));
+  if (started.point) {
+    return TRY(open_snapshot(options, streams, *started.point, stop));
+  }
+  if (started.slot.is_active) {
+    return std::unexpected(Error{.code = ErrorCode::kPostgresUnreachable,
+                                 .message = "replication slot \"" + options.slot_name + "\" is in use",
+                                 .hint = {},
+                                 .sqlstate = "55006"});
   }
   // The temporary slot goes with this connection, when the readers have what they need.
   Connection replication = TRY(Connection::open(options, ConnectionMode::kReplication, stop));

@@ -11,6 +11,7 @@
 #include "postgres/connection.h"
 #include "postgres/options.h"
 #include "postgres/snapshot_point.h"
+#include "start_slot.h"
 
 namespace outboxx {
 
@@ -18,12 +19,12 @@ namespace outboxx {
 [[nodiscard]] bool takes_snapshot(const PostgresOptions& options, std::span<const StreamConfig> streams);
 
 // Nothing if state has no pending snapshot, or the configuration no longer wants it: then state is cleared, with a warning.
-// point: of a slot that was made now; else a temporary slot makes one, which may wait for open transactions. Before
-// START_REPLICATION on the connection that made the point.
+// started: of a slot that was made now there is a point; else a temporary slot makes one, which may wait for open transactions.
+// kPostgresUnreachable with SQLSTATE 55006 if somebody streams from the slot: then it is not our turn. Before START_REPLICATION
+// on the connection that made the point.
 [[nodiscard]] Result<std::optional<OpenSnapshot>> open_pending_snapshot(const PostgresOptions& options,
                                                                         std::span<const StreamConfig> streams,
-                                                                        SnapshotState& state,
-                                                                        const std::optional<SnapshotPoint>& point,
+                                                                        SnapshotState& state, const StartedSlot& started,
                                                                         Connection& sql, StopSignal stop);
 
 }  // namespace outboxx

@@ -114,7 +114,7 @@ Result<OpenStream> open_stream(const Config& config, Connection& sql, History& h
     history.snapshot = {.is_pending = true, .tables = {}};
   }
   SnapshotState& snapshot_state = started.state ? started.state->snapshot : history.snapshot;
-  auto snapshot = TRY(open_pending_snapshot(options, config.streams, snapshot_state, started.point, sql, stop));
+  auto snapshot = TRY(open_pending_snapshot(options, config.streams, snapshot_state, started, sql, stop));
   auto stream = TRY(LibpqStream::start(std::move(replication),
                                        {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop));
   return OpenStream{.stream = std::move(stream),
@@ -187,9 +187,12 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   SlotMonitor monitor(std::move(sql), open.slot_name, metrics, Clock::now());
   std::optional<Snapshot> snapshot;
   if (open.snapshot) {
-    snapshot.emplace(
-        Snapshot::Parts{.sink = sink, .metrics = metrics, .streams = config.streams}, *std::move(open.snapshot), open.arrived,
-        Snapshot::Options{.format = open.start.format, .is_transactional = config.progress.is_transactional}, Clock::now());
+    snapshot.emplace(Snapshot::Parts{.sink = sink, .metrics = metrics, .streams = config.streams}, *std::move(open.snapshot),
+                     open.arrived,
+                     Snapshot::Options{.format = open.start.format,
+                                       .is_transactional = config.progress.is_transactional,
+                                       .chunk_bytes = config.postgres.snapshot.chunk_bytes},
+                     Clock::now());
   }
   Pipeline pipeline({.stream = *open.stream,
                      .sink = sink,

@@ -49,6 +49,7 @@ add_executable(unit_tests
   src/progress_gate_test.cc
   src/retry_policy_test.cc
   src/router_test.cc
+  src/session_hold_test.cc
   src/session_liveness_test.cc
   src/shutdown_watch_test.cc
   src/sink/kafka_config_test.cc
@@ -57,6 +58,7 @@ add_executable(unit_tests
   src/sink/kafka_sink_test.cc
   src/sink/kafka_transactions_test.cc
   src/sink/stdout_sink_test.cc
+  src/snapshot_chunks_test.cc
   src/start_decision_test.cc
   src/status_timer_test.cc
   fuzz/replay_test.cc

@@ -22,6 +22,8 @@ enum class SnapshotMode : std::uint8_t {
 struct SnapshotOptions {
   SnapshotMode mode = SnapshotMode::kInitial;
   int connections = 2;
+  // Of a table with its TOAST, about: what is read at a time, and again after a crash.
+  std::uint64_t chunk_bytes = std::uint64_t{8} * 1024 * 1024;
 };
 
 struct PostgresOptions {
