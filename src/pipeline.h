@@ -8,7 +8,10 @@
 // what was not confirmed comes again in the next session).
 #pragma once
 
+#include <poll.h>
+
 #include <span>
+#include <vector>
 
 #include "base/error.h"
 #include "base/metrics.h"
@@ -63,6 +66,7 @@ class Pipeline {
   SlotMonitor* monitor_;
   const SignalFd& signals_;
   PipelineOptions options_;
+  std::vector<pollfd> fds_;  // of the last wait
 };
 
 }  // namespace outboxx

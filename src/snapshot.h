@@ -61,6 +61,9 @@ class Snapshot {
 
   // arrived: what runs before have read.
   Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& arrived, const Options& options, TimePoint now);
+  ~Snapshot() = default;
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
 
   [[nodiscard]] Lsn point() const { return open_.point; }
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/lsn.h"
+#include "model/snapshot_state.h"
 #include "model/state_record.h"
 #include "postgres/server_state.h"
 
@@ -163,13 +164,18 @@ StateRecord intent_record(const StartFacts& facts) {
           .database = facts.server.database,
           .slot = facts.slot_name,
           .publication_oid = facts.publication_oid,
-          .progress = {}};
+          .progress = {},
+          .snapshot = {.is_pending = facts.takes_snapshot, .tables = {}}};
 }
 
 Result<StateRecord> first_record(const StartFacts& facts, StartAction action, Lsn slot_position) {
   StateRecord record = intent_record(facts);
   record.kind = StateKind::kProgress;
   record.progress.position = slot_position;
+  if (action != StartAction::kFirstStart) {
+    // A slot that is adopted, and one whose record knows of no snapshot, has none to come.
+    record.snapshot = facts.record ? facts.record->snapshot : SnapshotState{};
+  }
   if (action == StartAction::kAcceptGap) {
     ++record.epoch;
     // What has arrived from this very server has arrived, however the slot stands.
