@@ -10,7 +10,6 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,7 +17,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/wait.h"
 #include "model/relation.h"
 #include "model/snapshot_state.h"
@@ -35,16 +33,22 @@ namespace {
 constexpr int kVersionWithColumnLists = 150000;
 constexpr int kVersionWithGeneratedColumns = 180000;
 
-// The table itself, or the leaves of a partitioned one: pg_partition_tree() has no row for a table that is neither partitioned
-// nor a partition.
+// The table itself, or the leaves of a partitioned one, as the transaction's snapshot has them; pg_partition_tree() would tell
+// the present. What is being detached is no partition for the stream either (PostgreSQL: partition.c, get_partition_ancestors).
+// Functions tell the present: null of a table that was dropped since.
 constexpr const char* kLeavesQuery = R"(
+with recursive tree (oid) as (
+  select $1::pg_catalog.oid
+  union all
+  select i.inhrelid
+    from tree t
+    join pg_catalog.pg_inherits i on i.inhparent = t.oid and not i.inhdetachpending
+    join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition)
 select c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, pg_catalog.pg_relation_filenode(c.oid),
        pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::pg_catalog.int8,
        pg_catalog.pg_table_size(c.oid), greatest(c.reltuples, 0)::pg_catalog.int8, c.reltoastrelid <> 0,
-       pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_table_privilege(c.oid, 'SELECT'),
-       pg_catalog.row_security_active(c.oid), current_user
-  from (select $1::pg_catalog.oid as oid
-        union select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)) t
+       pg_catalog.has_table_privilege(c.oid, 'SELECT') is null
+  from tree t
   join pg_catalog.pg_class c on c.oid = t.oid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind <> 'p')";
@@ -77,6 +81,14 @@ struct TypeState {
   std::string base_name;        // quoted
   std::string output_function;  // quoted
 };
+
+// Passes: a new snapshot shows what is there now, and preflight says what is not.
+Error gone(const std::string& table) {
+  return {.code = ErrorCode::kPostgresUnreachable,
+          .message = fmt::format("table \"{}\" was dropped or renamed while its snapshot was made", table),
+          .hint = {},
+          .sqlstate = {}};
+}
 
 // How the columns of a relation are selected.
 class Selection {
@@ -140,11 +152,9 @@ class LeafReader {
     const QueryResult leaves = TRY(sql_.query(kLeavesQuery, {std::to_string(table.oid)}, catalog_deadline(), stop_));
     for (int row = 0; row < leaves.rows(); ++row) {
       if (leaves.value(row, 4) == "u") {
-        log::warn("leaving an unlogged partition out of the snapshot: its changes are not in the WAL either",
-                  {{"table", name_of(leaves, row)}});
-        continue;
+        continue;  // no change of it is in the WAL; preflight warns
       }
-      TRY(check_leaf(leaves, row, table));
+      TRY(check_leaf(leaves, row));
       tables.push_back({.oid = leaves.number<std::uint32_t>(row, 0),
                         .file_node = leaves.number<std::uint32_t>(row, 5),
                         .quoted_name = quote_sql_table(leaves.text(row, 1), leaves.text(row, 2)),
@@ -163,29 +173,15 @@ class LeafReader {
   std::vector<SnapshotTable> tables;
 
  private:
-  static std::string name_of(const QueryResult& leaves, int row) { return leaves.text(row, 1) + "." + leaves.text(row, 2); }
-
-  // Preflight has looked at the table that the stream names; a leaf has an owner, privileges and policies of its own.
-  static Result<> check_leaf(const QueryResult& leaves, int row, const TableState& table) {
-    const std::string name = name_of(leaves, row);
+  // Preflight has said what to do about it; since then another partition may have come.
+  static Result<> check_leaf(const QueryResult& leaves, int row) {
+    const std::string name = leaves.text(row, 1) + "." + leaves.text(row, 2);
+    if (is_true(leaves, row, 10)) {
+      return std::unexpected(gone(name));
+    }
     if (leaves.value(row, 3) == "f") {
-      return fail(
-          ErrorCode::kPostgresMisconfigured,
-          fmt::format("cannot read table \"{}.{}\" for a snapshot: its partition \"{}\" is a foreign table", table.schema,
-                      table.table, name),
-          "Its rows live on another server, whose changes are not in the WAL of this one. Detach the partition, or take "
-          "\"read\" from the operations of the table's streams.");
-    }
-    if (!is_true(leaves, row, 10)) {
-      return fail(
-          ErrorCode::kPostgresMisconfigured,
-          fmt::format("cannot read table \"{}\" for a snapshot: we may not SELECT from it", name),
-          fmt::format("As the owner, run: GRANT USAGE ON SCHEMA {0} TO {2}; GRANT SELECT ON {1} TO {2};",
-                      quote_sql_identifier(leaves.text(row, 1)), quote_sql_table(leaves.text(row, 1), leaves.text(row, 2)),
-                      quote_sql_identifier(leaves.text(row, 12))));
-    }
-    if (is_true(leaves, row, 11) && leaves.number<std::uint32_t>(row, 0) != table.oid) {
-      log::warn("row security is active: the snapshot reads only the rows that its policies show", {{"table", name}});
+      return fail(ErrorCode::kPostgresMisconfigured, fmt::format("cannot read foreign table \"{}\" for a snapshot", name),
+                  "Detach the partition, or remove \"read\" from the operations of its table's streams.");
     }
     return {};
   }
@@ -227,7 +223,13 @@ Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const s
   }
   const QueryResult time_zone = TRY(sql.query("select pg_catalog.current_setting('TimeZone')", {}, catalog_deadline(), stop));
   LeafReader reader(sql, time_zone.text(0, 0), stop);
-  for (const TableState& table : TRY(read_tables(sql, reading, stop))) {
+  const std::vector<TableState> tables = TRY(read_tables(sql, reading, stop));
+  const auto missing =
+      std::ranges::find_if(reading, [&](const StreamConfig& stream) { return find_table(tables, stream) == nullptr; });
+  if (missing != reading.end()) {
+    return std::unexpected(gone(missing->schema + "." + missing->table));
+  }
+  for (const TableState& table : tables) {
     const PublishedTable* const found = published->find_table(table.schema, table.table);
     if (found == nullptr) {
       return fail(ErrorCode::kPostgresMisconfigured,
@@ -263,11 +265,7 @@ Relation describe_relation(const TableState& table, const PublishedTable& publis
 
 std::string lock_statement(std::span<const SnapshotTable> tables) {
   std::vector<std::string> names;
-  std::set<std::uint32_t> roots;
   for (const SnapshotTable& table : tables) {
-    if (table.relation.oid != table.oid && roots.insert(table.relation.oid).second) {
-      names.push_back("ONLY " + quote_sql_table(table.relation.schema, table.relation.name));
-    }
     names.push_back("ONLY " + table.quoted_name);
   }
   return fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", fmt::join(names, ", "));

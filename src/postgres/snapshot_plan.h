@@ -36,8 +36,9 @@ struct SnapshotTable {
   std::vector<std::string> expressions;  // by column: what is selected for it
 };
 
-// The leaves of all tables that some stream wants to READ, in the order of their oids. sql's transaction decides what is seen;
-// lock them before (lock_statement) so that nothing of it changes.
+// The leaves of all tables that some stream wants to READ, in the order of their oids, as they are in the snapshot of sql's
+// transaction. What has changed since (a table rewritten, a column dropped) shows once they are locked. kPostgresUnreachable if
+// one of them is gone.
 [[nodiscard]] Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const std::string& publication,
                                                                       std::span<const StreamConfig> streams, StopSignal stop);
 
@@ -45,9 +46,8 @@ struct SnapshotTable {
 // logicalrep_write_attrs). Without a version. Pure.
 [[nodiscard]] Relation describe_relation(const TableState& table, const PublishedTable& published, int server_version);
 
-// LOCK TABLE ONLY ... IN ACCESS SHARE MODE: against TRUNCATE and rewriting, which would hide rows from the snapshot.
-// Partitioned tables too: against new partitions (but for ATTACH PARTITION, which takes a weaker lock). tables is not empty. A
-// server without room for so many locks says 53200, with the setting to raise as a hint.
+// LOCK TABLE ONLY ... IN ACCESS SHARE MODE: against TRUNCATE and rewriting, which would hide rows from the snapshot. tables is
+// not empty. A server without room for so many locks says 53200, with the setting to raise as a hint.
 [[nodiscard]] std::string lock_statement(std::span<const SnapshotTable> tables);
 
 // About so many blocks hold chunk_bytes of the table, its TOAST included; at least 1.

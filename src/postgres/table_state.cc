@@ -51,6 +51,19 @@ select c.oid = $1::pg_catalog.oid, n.nspname, c.relname, c.relreplident, a.attna
     on a.attrelid = c.oid and a.attnum = any ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])
  order by 1 desc, n.nspname, c.relname, c.oid, a.attnum)";
 
+constexpr const char* kOddLeavesQuery = R"(
+select * from (
+  select n.nspname, c.relname, c.relkind, c.relpersistence,
+         pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_table_privilege(c.oid, 'SELECT') as is_readable,
+         pg_catalog.row_security_active(c.oid) as has_row_security
+    from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) t
+    join pg_catalog.pg_class c on c.oid = t.relid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+   where t.isleaf) leaf
+ where relkind <> 'r' or relpersistence <> 'p' or not is_readable or has_row_security
+ order by relkind = 'f' desc, is_readable, 1, 2
+ limit 20)";
+
 constexpr const char* kSimilarQuery = R"(
 select n.nspname || '.' || c.relname
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -100,6 +113,20 @@ Result<> read_identities(Connection& sql, const std::string& oid, TableState& st
   return {};
 }
 
+Result<std::vector<LeafState>> read_odd_leaves(Connection& sql, const std::string& oid, StopSignal stop) {
+  const QueryResult result = TRY(sql.query(kOddLeavesQuery, {oid}, catalog_deadline(), stop));
+  std::vector<LeafState> leaves;
+  for (int row = 0; row < result.rows(); ++row) {
+    leaves.push_back({.schema = result.text(row, 0),
+                      .table = result.text(row, 1),
+                      .kind = result.text(row, 2).at(0),
+                      .persistence = result.text(row, 3).at(0),
+                      .is_readable = is_true(result, row, 4),
+                      .has_row_security = is_true(result, row, 5)});
+  }
+  return leaves;
+}
+
 }  // namespace
 
 Result<std::optional<TableState>> read_table(Connection& sql, const std::string& schema, const std::string& table,
@@ -131,6 +158,9 @@ Result<std::optional<TableState>> read_table(Connection& sql, const std::string&
                              .type_modifier = columns.number<std::int32_t>(row, 3)});
   }
   TRY(read_identities(sql, oid, state, stop));
+  if (state.is_partitioned()) {
+    state.odd_leaves = TRY(read_odd_leaves(sql, oid, stop));
+  }
   return state;
 }
 

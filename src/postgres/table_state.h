@@ -33,6 +33,16 @@ struct IdentityState {
   [[nodiscard]] bool carries(std::string_view column) const;
 };
 
+// A partition that holds rows.
+struct LeafState {
+  std::string schema;
+  std::string table;
+  char kind = 'r';         // pg_class.relkind
+  char persistence = 'p';  // pg_class.relpersistence
+  bool is_readable = true;
+  bool has_row_security = false;  // for us
+};
+
 struct TableState {
   std::string schema;
   std::string table;
@@ -50,6 +60,9 @@ struct TableState {
   // partitions, and it is the leaf's identity that decides what an UPDATE or DELETE writes.
   IdentityState identity;
   std::vector<IdentityState> leaves;
+  // At most 20 of those that a snapshot cannot read as it reads others: a right to the partitioned table is none to its
+  // partitions, and policies of the one are not policies of the others.
+  std::vector<LeafState> odd_leaves{};
 
   [[nodiscard]] bool is_partitioned() const { return kind == 'p'; }
   [[nodiscard]] const ColumnState* find_column(std::string_view name) const;
