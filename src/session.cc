@@ -52,6 +52,7 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       silence_limit_(start.silence_limit),
       turned_at_(now),
       last_heard_(now),
+      drained_at_(now),
       read_at_latest_(now),
       recorded_(start.state) {
   progress_record_.stream = kProgressStream;
@@ -73,7 +74,8 @@ Result<> Session::begin(TimePoint now) {
 Session::Wait Session::prepare_wait(TimePoint now) {
   const bool reading_now = reading();
   const StreamWait stream_wait = stream_.prepare_wait(now, reading_now);
-  read_at_latest_ = stream_wait.bound.count() > 0 ? now + stream_wait.bound : TimePoint::max();
+  // From the last read on: a delivery's wake-up in between must not put it off.
+  read_at_latest_ = stream_wait.bound.count() > 0 ? drained_at_ + stream_wait.bound : TimePoint::max();
   const bool serves_snapshot = snapshot_ != nullptr && held();
   Wait wait{.postgres = stream_wait,
             .reading = reading_now,
@@ -178,6 +180,7 @@ void Session::take_completed_units(TimePoint now) {
 // Takes everything that is buffered, here, in libpq and in the kernel, before the next wait.
 Result<> Session::drain(TimePoint now) {
   more_buffered_ = false;
+  drained_at_ = now;
   int messages = 0;
   for (; reading(); ++messages) {
     if (messages == kMessagesPerTurn) {

@@ -165,6 +165,7 @@ class Session {
   std::chrono::milliseconds silence_limit_;
   TimePoint turned_at_;
   TimePoint last_heard_;
+  TimePoint drained_at_;
   TimePoint read_at_latest_;  // bytes may be there that poll(2) does not announce
   bool heard_since_status_ = false;
   bool peer_was_silent_ = false;

@@ -12,6 +12,7 @@
 namespace outboxx {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 class SessionLiveness : public testing::Test {
@@ -86,6 +87,21 @@ TEST_F(SessionLiveness, FrozenWithoutATimeoutOfTheServerGoesOn) {
   Session session = start(seconds(0), seconds(20));
   now += seconds(3600);
   EXPECT_TRUE(session.turn({.heard = true}, now));
+}
+
+// Each wake-up for a delivery once put the read off by the whole bound: beside a busy sink it came late, or never.
+TEST_F(SessionLiveness, ReadsWithinTheBoundWhateverElseWakesIt) {
+  stream.bound = milliseconds(2);
+  Session session = start(seconds(60), seconds(20));
+  EXPECT_TRUE(session.turn({}, now));  // the first turn reads
+  stream.keepalive(500);
+  for (int turn = 0; turn < 2; ++turn) {
+    EXPECT_EQ(session.prepare_wait(now).until - TimePoint(seconds(1000)), milliseconds(2));
+    now += milliseconds(1);
+    EXPECT_EQ(stream.unread(), 1);
+    EXPECT_TRUE(session.turn({.sink = true}, now));
+  }
+  EXPECT_EQ(stream.unread(), 0);
 }
 
 }  // namespace

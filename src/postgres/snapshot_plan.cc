@@ -46,7 +46,8 @@ with recursive tree (oid) as (
     join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition)
 select c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, pg_catalog.pg_relation_filenode(c.oid),
        pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::pg_catalog.int8,
-       pg_catalog.pg_table_size(c.oid), greatest(c.reltuples, 0)::pg_catalog.int8, c.reltoastrelid <> 0,
+       pg_catalog.pg_table_size(c.oid), greatest(c.reltuples, 0)::pg_catalog.int8,
+       c.reltoastrelid <> 0 and pg_catalog.pg_relation_size(c.reltoastrelid) > 0,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') is null
   from tree t
   join pg_catalog.pg_class c on c.oid = t.oid

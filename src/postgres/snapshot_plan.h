@@ -27,7 +27,7 @@ struct SnapshotTable {
   std::uint32_t blocks = 0;
   std::uint64_t bytes = 0;  // with its TOAST table
   std::uint64_t estimated_rows = 0;
-  bool has_toast = false;
+  bool has_toast = false;  // some value may be in its TOAST table
   std::string row_filter;  // SQL; empty: none
   // As the stream describes it: with the root's name if the publication publishes via the root, the published columns in the
   // stream's order, key flags. version is unique for it.

@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -65,6 +66,7 @@ class ScriptedStream final : public ReplicationStream {
   std::vector<StandbyStatus> statuses;
   bool ended = false;
   bool answers_copy_done = true;
+  std::chrono::milliseconds bound{0};  // as of a raised low-water mark
   // Called when everything scripted was received and the pipeline is about to wait: the test's next step.
   std::function<void()> on_idle = [] {};
 
@@ -86,7 +88,7 @@ class ScriptedStream final : public ReplicationStream {
     if (script_.empty() || !reading) {
       on_idle();
     }
-    return {.fd = event_.get(), .events = static_cast<short>(reading ? 1 /* POLLIN */ : 0), .bound = {}};
+    return {.fd = event_.get(), .events = static_cast<short>(reading ? 1 /* POLLIN */ : 0), .bound = bound};
   }
   Result<StreamMessage> receive() override {
     if (script_.empty()) {
