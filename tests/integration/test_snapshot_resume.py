@@ -79,7 +79,7 @@ def test_f51_twenty_kills_lose_no_row_and_no_order(delivery, postgres, kafka, to
     print(f"kills {kills}, chunks left at each start: {chunks_left(outboxx)}")
     assert kills >= 10
     left = chunks_left(outboxx)
-    assert left[-1] < left[0] * 0.7, "it went on with what was missing"
+    assert left[-1] < left[0], "it went on with what was missing"
 
     numbers = Rebuilt(consume(kafka.bootstrap(), f"{topic}.numbers", config=COMMITTED))
     orders = Rebuilt(consume(kafka.bootstrap(), f"{topic}.orders", config=COMMITTED))
