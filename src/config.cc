@@ -48,6 +48,9 @@ constexpr auto kKeys = std::to_array<std::string_view>({
     "source.postgres.pin_time_zone",
     "source.postgres.insecure",
     "source.postgres.connect_timeout_ms",
+    "source.postgres.snapshot.mode",
+    "source.postgres.snapshot.connections",
+    "source.postgres.snapshot.chunk_bytes",
     "sink.type",
     "sink.kafka.brokers",
     "sink.kafka.tls",
@@ -219,6 +222,7 @@ void read_source(const ConfigTable& source, PostgresOptions& options) {
   postgres.read_bool("pin_time_zone", options.pin_time_zone);
   postgres.read_bool("insecure", options.insecure);
   read_milliseconds(postgres, "connect_timeout_ms", 100, options.connect_timeout);
+  read_snapshot(postgres.table("snapshot"), options.snapshot);
 }
 
 void read_sasl(const ConfigTable& sasl, KafkaOptions& options) {
@@ -357,11 +361,7 @@ OperationSet read_operations(const ConfigTable& source) {
     operations.insert |= operation.value == "insert";
     operations.update |= operation.value == "update";
     operations.remove |= operation.value == "delete";
-    if (operation.value == "read") {
-      // Dropping it silently would leave a new pipeline without the rows that its operator expects.
-      source.report().fault(operation.position, operation.key,
-                            "\"read\" is not supported: this version makes no initial snapshot; remove \"read\"");
-    }
+    operations.read |= operation.value == "read";
   }
   return operations;
 }
@@ -394,6 +394,9 @@ std::string common_operations(const OperationSet& left, const OperationSet& righ
   }
   if (left.remove && right.remove) {
     names.emplace_back("delete");
+  }
+  if (left.read && right.read) {
+    names.emplace_back("read");
   }
   return fmt::format("{}", fmt::join(names, ", "));
 }
@@ -437,6 +440,7 @@ Config read_config(const TomlTable& document, ConfigReport& report) {
   read_observability(root.table("observability"), config);
   config.streams = read_streams(root);
   read_state(root.table("state"), config);
+  check_snapshot_mode(root, config);
   read_tables(root.table("tables"));
   report_unknown_keys(document, report);
   return config;

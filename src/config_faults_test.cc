@@ -42,8 +42,7 @@ TEST_F(ConfigFaults, AllAreReportedAtOnceInTheOrderOfTheFile) {
 17:1: streams[0].sink.destination: missing; must be a topic name: 1 to 249 letters, digits, dots, underscores and hyphens
 18:8: streams[0].name: must be 1 to 63 letters, digits, underscores and hyphens, the first a letter or underscore, not "1"
 20:12: streams[0].source.resource: must be "table" or "schema.table", each name 1 to 63 bytes, not "a.b.c"
-21:15: streams[0].source.operations[0]: "read" is not supported: this version makes no initial snapshot; remove "read"
-21:23: streams[0].source.operations[1]: must be "insert", "update" or "delete", not "truncate"
+21:23: streams[0].source.operations[1]: must be "insert", "update", "delete" or "read", not "truncate"
 22:1: streams[1].name: missing; must be 1 to 63 letters, digits, underscores and hyphens, the first a letter or underscore
 22:1: streams[1].source.resource: missing; must be "table" or "schema.table", each name 1 to 63 bytes
 22:1: streams[1].source.operations: missing; must be an array of 1 to 10 strings
@@ -223,17 +222,20 @@ TEST_F(ConfigStreams, OperationsHaveTheirCountAndNames) {
                 R"(["insert","insert","insert","insert","insert","insert","insert","insert","insert","insert","insert"])"),
             "f:17:14: " + key + ": must be an array of 1 to 10 strings, not 11");
   EXPECT_EQ(message_instead_of("[\"insert\"]", "[\"INSERT\"]"),
-            "f:17:15: " + key + "[0]: must be \"insert\", \"update\" or \"delete\", not \"INSERT\"");
+            "f:17:15: " + key + "[0]: must be \"insert\", \"update\", \"delete\" or \"read\", not \"INSERT\"");
 }
 
-TEST_F(ConfigStreams, ReadIsRefusedInBothVersions) {
-  const std::string expected =
-      "f:17:25: streams[0].source.operations[1]: \"read\" is not supported: this version makes no initial snapshot; remove "
-      "\"read\"";
-  EXPECT_EQ(message_instead_of("[\"insert\"]", "[\"insert\", \"read\"]"), expected);
-  EXPECT_EQ(
-      message_of(replace_all(replace_all(ConfigFile().str(), "[\"insert\"]", "[\"insert\", \"read\"]"), "\"v1\"", "\"v0\"")),
-      expected);
+TEST_F(ConfigStreams, SnapshotAloneNeedsSomethingToRead) {
+  EXPECT_EQ(message_of(ConfigFile().str() + "[source.postgres.snapshot]\nmode = \"only\"\n"),
+            "f:23:8: source.postgres.snapshot.mode: \"only\" has nothing to do: no stream's operations have \"read\"");
+}
+
+TEST_F(ConfigStreams, SnapshotAloneKeepsNoRecordToBeExactWith) {
+  const std::string text = replace_all(replace_all(ConfigFile().str(), "[\"insert\"]", "[\"insert\", \"read\"]"),
+                                       "[sink.kafka]\n", "[sink.kafka]\ndelivery = \"exactly_once\"\n");
+  EXPECT_EQ(message_of(text + "[source.postgres.snapshot]\nmode = \"only\"\n"),
+            "f:24:8: source.postgres.snapshot.mode: \"only\" keeps no record of how far it came, so sink.kafka.delivery cannot "
+            "be \"exactly_once\"");
 }
 
 TEST_F(ConfigStreams, TopicsAndColumnsHaveTheirLengthAndCharacters) {

@@ -45,7 +45,7 @@ inline constexpr TextRule kTableRule{.allowed = "\"table\" or \"schema.table\", 
                                      .is_valid = is_table_name,
                                      .is_database_name = true};
 inline constexpr TextRule kOperationRule{
-    .allowed = "\"insert\", \"update\" or \"delete\"", .length_max = 63, .is_valid = is_operation};
+    .allowed = "\"insert\", \"update\", \"delete\" or \"read\"", .length_max = 63, .is_valid = is_operation};
 inline constexpr TextRule kTopicRule{.allowed = "a topic name: 1 to 249 letters, digits, dots, underscores and hyphens",
                                      .length_max = kTopicBytesMax,
                                      .is_valid = is_topic};

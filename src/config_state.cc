@@ -1,5 +1,6 @@
 #include "config_state.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "config_reader.h"
 #include "config_rules.h"
 #include "model/stream.h"
+#include "postgres/options.h"
 #include "progress_options.h"
 #include "sink/kafka_options.h"
 #include "state_options.h"
@@ -24,6 +26,10 @@ constexpr auto kDeliveries = std::to_array<Choice<DeliveryMode>>(
     {{"at_least_once", DeliveryMode::kAtLeastOnce}, {"exactly_once", DeliveryMode::kExactlyOnce}});
 constexpr auto kStateModes =
     std::to_array<Choice<StateMode>>({{"topic", StateMode::kTopic}, {"file", StateMode::kFile}, {"none", StateMode::kNone}});
+
+constexpr auto kSnapshotModes = std::to_array<Choice<SnapshotMode>>(
+    {{"initial", SnapshotMode::kInitial}, {"only", SnapshotMode::kOnly}, {"never", SnapshotMode::kNever}});
+constexpr std::int64_t kSnapshotConnectionsMax = 16;
 
 void assign(std::optional<ConfigText> text, std::string& target) {
   if (text) {
@@ -78,6 +84,33 @@ void read_state(const ConfigTable& state, Config& config) {
     if (options.mode == StateMode::kTopic && stream.topic == options.topic) {
       fault("topic", "must not be the topic of a stream");
     }
+  }
+}
+
+void read_snapshot(const ConfigTable& snapshot, SnapshotOptions& options) {
+  snapshot.read_choice("mode", std::span<const Choice<SnapshotMode>>(kSnapshotModes), options.mode);
+  std::int64_t connections = options.connections;
+  snapshot.read_integer("connections", 1, kSnapshotConnectionsMax, connections);
+  options.connections = static_cast<int>(connections);
+  auto chunk_bytes = static_cast<std::int64_t>(options.chunk_bytes);
+  snapshot.read_integer("chunk_bytes", 8192, std::int64_t{1} << 30, chunk_bytes);
+  options.chunk_bytes = static_cast<std::uint64_t>(chunk_bytes);
+}
+
+void check_snapshot_mode(const ConfigTable& root, const Config& config) {
+  if (config.postgres.snapshot.mode != SnapshotMode::kOnly) {
+    return;
+  }
+  const ConfigTable snapshot = root.table("source").table("postgres").table("snapshot");
+  const auto fault = [&snapshot](std::string_view problem) {
+    const TomlValue* const value = snapshot.find("mode");
+    snapshot.report().fault(value == nullptr ? snapshot.position() : value->position, snapshot.full_name("mode"), problem);
+  };
+  if (config.progress.is_transactional && config.sink == SinkType::kKafka) {
+    fault("\"only\" keeps no record of how far it came, so sink.kafka.delivery cannot be \"exactly_once\"");
+  }
+  if (std::ranges::none_of(config.streams, [](const StreamConfig& stream) { return stream.operations.read; })) {
+    fault("\"only\" has nothing to do: no stream's operations have \"read\"");
   }
 }
 

@@ -39,6 +39,9 @@ TEST_F(ConfigVersions, V1HasItsDefaults) {
   EXPECT_TRUE(config.postgres.pin_time_zone);
   EXPECT_FALSE(config.postgres.insecure);
   EXPECT_EQ(config.postgres.connect_timeout, milliseconds(10'000));
+  EXPECT_EQ(config.postgres.snapshot.mode, SnapshotMode::kInitial);
+  EXPECT_EQ(config.postgres.snapshot.connections, 2);
+  EXPECT_EQ(config.postgres.snapshot.chunk_bytes, 8'388'608);
   EXPECT_EQ(config.sink, SinkType::kKafka);
   EXPECT_EQ(config.kafka.brokers, std::vector<std::string>{"b:9092"});
   EXPECT_TRUE(config.kafka.tls);
@@ -122,6 +125,10 @@ publication_name = "_MY_PUB"
 publication = "existing"
 pin_time_zone = false
 connect_timeout_ms = 100
+[source.postgres.snapshot]
+mode = "never"
+connections = 16
+chunk_bytes = 8192
 [sink]
 type = "stdout"
 [sink.kafka]
@@ -167,6 +174,9 @@ exclude = []
   EXPECT_EQ(config.postgres.publication_mode, PublicationMode::kExisting);
   EXPECT_FALSE(config.postgres.pin_time_zone);
   EXPECT_EQ(config.postgres.connect_timeout, milliseconds(100));
+  EXPECT_EQ(config.postgres.snapshot.mode, SnapshotMode::kNever);
+  EXPECT_EQ(config.postgres.snapshot.connections, 16);
+  EXPECT_EQ(config.postgres.snapshot.chunk_bytes, 8192);
   EXPECT_EQ(config.sink, SinkType::kStdout);
   EXPECT_EQ(config.kafka.brokers, (std::vector<std::string>{"a:1", "b:2"}));
   EXPECT_FALSE(config.kafka.tls);
@@ -197,7 +207,7 @@ exclude = []
   EXPECT_FALSE(stream.operations.read);
   EXPECT_EQ(stream.topic, "A.b_c-1");
   EXPECT_EQ(stream.routing_key, "k");
-  EXPECT_EQ(config.warnings[0], "f:21:1: sink.kafka.sasl: sink.kafka.tls is false: the login crosses the network unencrypted");
+  EXPECT_EQ(config.warnings[0], "f:25:1: sink.kafka.sasl: sink.kafka.tls is false: the login crosses the network unencrypted");
 }
 
 TEST_F(ConfigVersions, StandardOutputNeedsNoKafka) {

@@ -3,7 +3,6 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -24,8 +23,12 @@ constexpr milliseconds kLongestWait{10'000};
 }  // namespace
 
 Pipeline::Pipeline(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now)
-    : session_({.stream = parts.stream, .sink = parts.sink, .metrics = parts.metrics, .streams = parts.streams}, options, start,
-               now),
+    : session_({.stream = parts.stream,
+                .sink = parts.sink,
+                .metrics = parts.metrics,
+                .streams = parts.streams,
+                .snapshot = parts.snapshot},
+               options, start, now),
       sink_(parts.sink),
       monitor_(parts.monitor),
       signals_(parts.signals),
@@ -49,29 +52,30 @@ Result<Pipeline::Ready> Pipeline::wait(TimePoint now) {
   const Session::Wait session_wait = session_.prepare_wait(now);
   // While nothing is read, poll(2) tells the end of the connection only if it is asked.
   const int postgres_events = session_wait.postgres.events | (session_wait.reading ? 0 : POLLRDHUP);
-  std::array<pollfd, 4> fds{{
+  fds_.assign({
       {session_wait.postgres.fd, static_cast<short>(postgres_events), 0},
       sink_.poll_fd(),
       {signals_.stop().fd, POLLIN, 0},
       {monitor_ != nullptr ? monitor_->fd() : -1, POLLIN, 0},
-  }};
+  });
+  fds_.insert(fds_.end(), session_wait.snapshot.begin(), session_wait.snapshot.end());
   TimePoint deadline = std::min(session_wait.until, now + kLongestWait);
   if (monitor_ != nullptr) {
     deadline = std::min(deadline, monitor_->next_wake());
   }
   // Rounded up: a wait that ends a fraction of a millisecond early would spin until its deadline.
   const auto timeout = std::max(std::chrono::ceil<milliseconds>(deadline - now), milliseconds{0});
-  if (::poll(fds.data(), fds.size(), static_cast<int>(timeout.count())) < 0 && errno != EINTR) {
+  if (::poll(fds_.data(), fds_.size(), static_cast<int>(timeout.count())) < 0 && errno != EINTR) {
     return fail(ErrorCode::kInternal, std::string("could not wait for events: ") + std::strerror(errno));
   }
-  if (!session_wait.reading && (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0) {
+  if (!session_wait.reading && (fds_[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0) {
     // Now, not when reading goes on: what is queued must not land after what a successor sends.
     return fail(ErrorCode::kPostgresUnreachable, "lost the connection to PostgreSQL: it was closed while reading was paused");
   }
   return Ready{
-      .session = {.postgres = fds[0].revents != 0, .heard = (fds[0].revents & POLLIN) != 0, .sink = fds[1].revents != 0},
-      .signal = fds[2].revents != 0,
-      .monitor = fds[3].revents != 0};
+      .session = {.postgres = fds_[0].revents != 0, .heard = (fds_[0].revents & POLLIN) != 0, .sink = fds_[1].revents != 0},
+      .signal = fds_[2].revents != 0,
+      .monitor = fds_[3].revents != 0};
 }
 
 void Pipeline::serve_monitor(bool ready, TimePoint now) {

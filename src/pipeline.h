@@ -8,7 +8,10 @@
 // what was not confirmed comes again in the next session).
 #pragma once
 
+#include <poll.h>
+
 #include <span>
+#include <vector>
 
 #include "base/error.h"
 #include "base/metrics.h"
@@ -20,6 +23,7 @@
 #include "postgres/slot_monitor.h"
 #include "session.h"
 #include "sink/sink.h"
+#include "snapshot.h"
 
 namespace outboxx {
 
@@ -33,6 +37,7 @@ class Pipeline {
     const SignalFd& signals;
     Metrics& metrics;
     std::span<const StreamConfig> streams;
+    Snapshot* snapshot = nullptr;
   };
 
   Pipeline(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now);
@@ -61,6 +66,7 @@ class Pipeline {
   SlotMonitor* monitor_;
   const SignalFd& signals_;
   PipelineOptions options_;
+  std::vector<pollfd> fds_;  // of the last wait
 };
 
 }  // namespace outboxx

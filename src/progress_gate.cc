@@ -11,6 +11,14 @@
 #include "model/state_record.h"
 
 namespace outboxx {
+namespace {
+
+// A record of a snapshot's news may find the position where it was.
+Progress not_before(const Progress& written, Lsn position) {
+  return position > written.position ? Progress{.position = position, .open_commit = {}, .ordinal = 0} : written;
+}
+
+}  // namespace
 
 ProgressGate::ProgressGate(const ProgressOptions& options, const std::optional<Progress>& start, TimePoint now)
     : options_(options),
@@ -56,8 +64,12 @@ bool ProgressGate::is_full(std::uint64_t records, std::uint64_t bytes, TimePoint
 }
 
 std::optional<Progress> ProgressGate::due_at_least_once(const ProgressFacts& facts, TimePoint now) {
-  if (facts.flushed <= written_.position) {
+  if (facts.flushed <= written_.position && !facts.has_snapshot_news) {
     return std::nullopt;
+  }
+  if (facts.has_snapshot_news) {
+    next_ = written_at_ + kSnapshotInterval;
+    return now >= next_ ? std::optional(not_before(written_, facts.flushed)) : std::nullopt;
   }
   const bool has_data = facts.data_received > written_.position;
   if (!has_data || facts.is_urgent) {
@@ -69,7 +81,7 @@ std::optional<Progress> ProgressGate::due_at_least_once(const ProgressFacts& fac
 
 // The position is what was received, not F: the records before it are in this Kafka transaction, or in one that is committed.
 Result<std::optional<Progress>> ProgressGate::due_exactly_once(const ProgressFacts& facts, TimePoint now) {
-  const bool is_gathering = this->is_gathering(facts.records);
+  const bool is_gathering = this->is_gathering(facts.records) || facts.has_snapshot_news;
   if (is_gathering && !gathering_since_) {
     gathering_since_ = now;
   }
@@ -97,10 +109,14 @@ Result<std::optional<Progress>> ProgressGate::due_exactly_once(const ProgressFac
   if (!is_gathering) {
     return due_idle(facts.received, facts.is_urgent, now);
   }
-  if (facts.is_urgent || facts.is_alone || is_full(facts.records, facts.bytes, now)) {
-    return Progress{.position = facts.received, .open_commit = {}, .ordinal = 0};
+  if (facts.is_mid_chunk) {
+    return std::nullopt;  // its rows come without a pause
   }
-  next_ = *gathering_since_ + options_.batch_age;
+  const TimePoint closes_at = *gathering_since_ + options_.batch_age;
+  if (facts.is_urgent || facts.is_alone || now >= closes_at || is_full(facts.records, facts.bytes, now)) {
+    return not_before(written_, facts.received);
+  }
+  next_ = closes_at;
   return std::nullopt;
 }
 

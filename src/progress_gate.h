@@ -33,7 +33,9 @@ struct ProgressFacts {
   bool between_changes = true;     // no change waits for the sink with a part of its records
   std::uint64_t records = 0;       // accepted by the sink in this session, and their bytes
   std::uint64_t bytes = 0;
-  bool is_urgent = false;  // a stop, or the server waits for a confirmation
+  bool is_urgent = false;          // a stop, or the server waits for a confirmation
+  bool has_snapshot_news = false;  // something of a snapshot has arrived that no record tells
+  bool is_mid_chunk = false;       // exactly once: a chunk of a snapshot has a part of its rows in this Kafka transaction
 };
 
 class ProgressGate {
@@ -41,6 +43,8 @@ class ProgressGate {
   static constexpr std::chrono::milliseconds kIdleInterval{10'000};
   static constexpr std::uint64_t kIdleBytes = std::uint64_t{16} * 1024 * 1024;
   static constexpr std::chrono::milliseconds kUrgentInterval{100};
+  // What of a snapshot arrived and is not recorded is read again after a crash.
+  static constexpr std::chrono::milliseconds kSnapshotInterval{50};
 
   // Without a start, nothing is recorded and everything may be confirmed.
   ProgressGate(const ProgressOptions& options, const std::optional<Progress>& start, TimePoint now);
@@ -58,6 +62,7 @@ class ProgressGate {
   void written(const Progress& progress, const ProgressFacts& facts, TimePoint now);
   void acknowledged();
 
+  [[nodiscard]] bool is_under_way() const { return is_under_way_; }
   // When due() may answer differently although nothing happened.
   [[nodiscard]] TimePoint next() const { return next_; }
   // Records were accepted that no record of progress covers yet.

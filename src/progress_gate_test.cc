@@ -105,12 +105,49 @@ TEST_F(GateTest, IsQuickWhenTheServerWaits) {
   EXPECT_EQ(due(gate, urgent), at(0x200));
 }
 
+TEST_F(GateTest, RecordsWhatOfASnapshotArrivedAlthoughThePositionStandsStill) {
+  ProgressGate gate(options_, at(0x100), now_);
+  gate.written(at(0x100), facts(0x100), now_);
+  gate.acknowledged();
+  ProgressFacts news = facts(0x100);
+  news.has_snapshot_news = true;
+  EXPECT_EQ(due(gate, news), std::nullopt);
+  EXPECT_EQ(gate.next(), now_ + milliseconds(50));
+  pass(milliseconds(50));
+  EXPECT_EQ(due(gate, news), at(0x100));
+  news.flushed = Lsn{0x90};  // after a restart, what was recorded before may be ahead
+  EXPECT_EQ(due(gate, news), at(0x100));
+  news.flushed = Lsn{0x200};
+  EXPECT_EQ(due(gate, news), at(0x200));
+}
+
 class BatchTest : public GateTest {
  protected:
   BatchTest() : GateTest(true), gate_(options_, at(0x100), now_) {}
 
   ProgressGate gate_;
 };
+
+TEST_F(BatchTest, NeverClosesAmidAChunkOfASnapshot) {
+  ProgressFacts amid = gathered(0x200, 10'000, 100);
+  amid.is_mid_chunk = true;
+  amid.is_urgent = true;
+  EXPECT_EQ(due(gate_, amid), std::nullopt);
+  EXPECT_EQ(gate_.next(), TimePoint::max());
+  pass(milliseconds(1000));
+  EXPECT_EQ(due(gate_, amid), std::nullopt);
+  amid.is_mid_chunk = false;
+  EXPECT_EQ(due(gate_, amid), at(0x200));
+}
+
+TEST_F(BatchTest, RecordsEmptyChunksToo) {
+  ProgressFacts news = facts(0x100);
+  news.has_snapshot_news = true;
+  EXPECT_EQ(due(gate_, news), std::nullopt);
+  EXPECT_EQ(gate_.next(), now_ + milliseconds(200));
+  pass(milliseconds(200));
+  EXPECT_EQ(due(gate_, news), at(0x100));
+}
 
 TEST_F(BatchTest, ClosesByRecordsBytesOrAge) {
   EXPECT_EQ(due(gate_, gathered(0x200, 9'999, 100)), std::nullopt);

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "postgres/pgoutput.h"
 
 namespace outboxx {
 namespace {
@@ -44,6 +46,8 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       status_timer_(options.status_interval, start.wal_sender_timeout, start.confirmed_flush, now, status_delay(start)),
       shutdown_watch_(options.shutdown_grace),
       dispatcher_(parts.streams, start.format, parts.sink, tracker_, parts.metrics),
+      snapshot_(parts.snapshot),
+      ends_with_snapshot_(start.ends_with_snapshot),
       wal_sender_timeout_(start.wal_sender_timeout),
       silence_limit_(start.silence_limit),
       turned_at_(now),
@@ -57,6 +61,9 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
     dispatcher_.resume_at(start.state->progress);
     dispatcher_.mark_split(start.split_commit);
   }
+  if (snapshot_ != nullptr) {
+    hold_at(snapshot_->point());
+  }
 }
 
 Result<> Session::begin(TimePoint now) {
@@ -69,12 +76,15 @@ Session::Wait Session::prepare_wait(TimePoint now) {
   const StreamWait stream_wait = stream_.prepare_wait(now, reading_now);
   // From the last read on: a delivery's wake-up in between must not put it off.
   read_at_latest_ = stream_wait.bound.count() > 0 ? drained_at_ + stream_wait.bound : TimePoint::max();
-  if (reading_now && more_buffered_) {
-    return {.postgres = stream_wait, .reading = true, .until = now};
+  const bool serves_snapshot = snapshot_ != nullptr && held();
+  Wait wait{.postgres = stream_wait,
+            .reading = reading_now,
+            .snapshot = serves_snapshot ? snapshot_->prepare_wait() : std::span<const pollfd>(),
+            .until = reading_now ? std::min(next_deadline(), read_at_latest_) : next_deadline()};
+  if ((reading_now && more_buffered_) || (serves_snapshot && snapshot_->has_more())) {
+    wait.until = now;
   }
-  return {.postgres = stream_wait,
-          .reading = reading_now,
-          .until = reading_now ? std::min(next_deadline(), read_at_latest_) : next_deadline()};
+  return wait;
 }
 
 Result<> Session::turn(Ready ready, TimePoint now) {
@@ -89,6 +99,7 @@ Result<> Session::turn(Ready ready, TimePoint now) {
   if (reading() && (ready.postgres || more_buffered_ || now >= read_at_latest_)) {
     TRY(drain(now));
   }
+  TRY(serve_snapshot(now));
   TRY(record_progress(now));
   TRY(sink_.flush());
   TRY(continue_stop(now));
@@ -109,7 +120,7 @@ bool Session::reading() const {
   switch (state_) {
     case State::kStreaming:
     case State::kFinishingTransaction:
-      return !dispatcher_.blocked() && !tracker_.full();
+      return !dispatcher_.blocked() && !tracker_.full() && !held();
     case State::kEndingCopy:
       return true;
     case State::kDraining:
@@ -140,7 +151,11 @@ Result<> Session::take_deliveries(TimePoint now) {
       metrics_.progress_records.add();
       continue;
     }
-    tracker_.delivered(delivery.unit, delivery.count);
+    if (is_snapshot_unit(delivery.unit)) {
+      snapshot_->delivered(delivery.unit, delivery.count);
+    } else {
+      tracker_.delivered(delivery.unit, delivery.count);
+    }
     shutdown_watch_.delivered(now);
   }
   take_completed_units(now);
@@ -193,11 +208,11 @@ Result<> Session::drain(TimePoint now) {
 // What was read is to be recorded, or ended with, before more is. A transaction that is split has a batch of its own: if the
 // next one turns out to be too large as well, it is not lost again with the Kafka transaction that is given up then.
 bool Session::ends_batch(TimePoint now) const {
-  const bool is_split = dispatcher_.is_marked() && gate_.is_gathering(dispatcher_.records());
+  const bool is_split = dispatcher_.is_marked() && gate_.is_gathering(records());
   if (tracker_.in_transaction()) {
     return is_split && dispatcher_.ordinal() == 0;
   }
-  return is_split || state_ == State::kFinishingTransaction || gate_.is_full(dispatcher_.records(), dispatcher_.bytes(), now);
+  return is_split || state_ == State::kFinishingTransaction || gate_.is_full(records(), bytes(), now);
 }
 
 Result<> Session::take(const StreamMessage& message, TimePoint now) {
@@ -210,6 +225,7 @@ Result<> Session::take(const StreamMessage& message, TimePoint now) {
   }
   if (const auto* keepalive = std::get_if<Keepalive>(&message)) {
     tracker_.keepalive(keepalive->wal_end);
+    check_hold();
     if (keepalive->reply_requested) {
       awaited_ = std::max(awaited_, keepalive->wal_end);
       status_timer_.flushed(confirmable(), now);
@@ -220,9 +236,88 @@ Result<> Session::take(const StreamMessage& message, TimePoint now) {
   }
   if (const auto* wal = std::get_if<WalData>(&message)) {
     metrics_.bytes_received.add(wal->data.size());
-    TRY(dispatcher_.dispatch(*wal, now));
+    return take_wal(*wal, now);
   }
   return {};
+}
+
+Result<> Session::take_wal(const WalData& wal, TimePoint now) {
+  if (hold_ == Hold::kNone) [[likely]] {
+    TRY(dispatcher_.dispatch(wal, now));
+    return {};
+  }
+  const auto final_lsn = tracker_.in_transaction() ? std::nullopt : pgoutput::final_lsn_of_begin(wal.data);
+  if (final_lsn && *final_lsn >= hold_point_) {
+    // Transactions come in the order of their commits, so all before the point have come.
+    held_message_ = wal;
+    tracker_.keepalive(hold_point_);
+    check_hold();
+    return {};
+  }
+  TRY(dispatcher_.dispatch(wal, now));
+  check_hold();
+  return {};
+}
+
+void Session::hold_at(Lsn point) {
+  CHECK(hold_ == Hold::kNone && !(tracker_.in_transaction() && dispatcher_.open_commit() >= point));
+  hold_ = Hold::kWanted;
+  hold_point_ = point;
+  check_hold();
+}
+
+void Session::check_hold() {
+  if (hold_ == Hold::kWanted && !tracker_.in_transaction() && tracker_.received() >= hold_point_) {
+    hold_ = Hold::kReached;
+  }
+}
+
+Result<> Session::release(TimePoint now) {
+  CHECK(held());
+  hold_ = Hold::kNone;
+  more_buffered_ = true;
+  if (const auto message = std::exchange(held_message_, std::nullopt)) {
+    TRY(dispatcher_.dispatch(*message, now));
+  }
+  return {};
+}
+
+// Rows are taken while the stream is held, and the sink has all of them before it takes anything else.
+Result<> Session::serve_snapshot(TimePoint now) {
+  if (snapshot_ == nullptr || !held()) {
+    return {};
+  }
+  const bool is_ending = state_ == State::kEndingCopy || state_ == State::kEnded;
+  snapshot_->set_closing(stopping() || gate_.is_full(records(), bytes(), now));
+  if (!is_ending) {
+    TRY(snapshot_->turn(now));
+  }
+  if (!snapshot_->all_read() || stopping()) {
+    return {};
+  }
+  if (!ends_with_snapshot_) {
+    return release(now);
+  }
+  stop(now);
+  return {};
+}
+
+bool Session::has_snapshot_news() const {
+  return snapshot_ != nullptr && snapshot_->revision() != recorded_revision_;
+}
+
+std::uint64_t Session::records() const {
+  return dispatcher_.records() + (snapshot_ != nullptr ? snapshot_->records() : 0);
+}
+
+std::uint64_t Session::bytes() const {
+  return dispatcher_.bytes() + (snapshot_ != nullptr ? snapshot_->bytes() : 0);
+}
+
+bool Session::all_settled() const {
+  const bool stream_is = tracker_.all_delivered() && confirmable() == tracker_.flushed();
+  const bool is_recorded = !recorded_ || (!has_snapshot_news() && !gate_.is_under_way());
+  return stream_is && (snapshot_ == nullptr || (snapshot_->is_settled() && is_recorded));
 }
 
 ProgressFacts Session::progress_facts() const {
@@ -235,9 +330,11 @@ ProgressFacts Session::progress_facts() const {
           .open_bytes = dispatcher_.open_bytes(),
           .is_alone = dispatcher_.is_marked(),
           .between_changes = !dispatcher_.blocked(),
-          .records = dispatcher_.records(),
-          .bytes = dispatcher_.bytes(),
-          .is_urgent = is_wanted || state_ == State::kDraining};
+          .records = records(),
+          .bytes = bytes(),
+          .is_urgent = is_wanted || state_ == State::kDraining,
+          .has_snapshot_news = has_snapshot_news(),
+          .is_mid_chunk = snapshot_ != nullptr && snapshot_->is_mid_chunk()};
 }
 
 Result<> Session::record_progress(TimePoint now) {
@@ -251,10 +348,14 @@ Result<> Session::record_progress(TimePoint now) {
   }
   TRY(check_marked(*progress));
   recorded_->progress = *progress;
+  if (snapshot_ != nullptr) {
+    recorded_->snapshot = snapshot_->state();
+  }
   progress_record_.value = encode(*recorded_);
   // kFull: deliveries bring the next turn.
   if (TRY(sink_.produce(progress_record_, kProgressUnit)) == Admission::kAccepted) {
     gate_.written(*progress, facts, now);
+    recorded_revision_ = snapshot_ != nullptr ? snapshot_->revision() : 0;
   }
   return {};
 }
@@ -375,7 +476,7 @@ void Session::publish_metrics(TimePoint now) {
   const auto oldest = tracker_.oldest_since();
   metrics_.oldest_unit_age_us.set(oldest ? duration_cast<microseconds>(now - *oldest).count() : 0);
   metrics_.reading_paused.set(reading() ? 0 : 1);
-  metrics_.caught_up.set(!more_buffered_ && tracker_.units() == 0 ? 1 : 0);
+  metrics_.caught_up.set(!more_buffered_ && hold_ == Hold::kNone && tracker_.units() == 0 ? 1 : 0);
 }
 
 }  // namespace outboxx

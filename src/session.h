@@ -1,11 +1,13 @@
 // Session: one session of streaming as a state machine, from its first status update to its end. One turn:
 //
-//   deliveries of the sink -> drain what PostgreSQL sent -> record the position if due -> flush the sink
+//   deliveries of the sink -> drain what PostgreSQL sent -> rows of a snapshot -> record the position if due -> flush the sink
 //   -> next step of a stop -> status update if due
 //
 // Deterministic: it neither waits nor looks at a clock, but for one latency metric. Stream, sink and time are arguments, so
 // that Pipeline can run it with poll(2), and a test with a virtual clock and simulated servers.
 #pragma once
+
+#include <poll.h>
 
 #include <chrono>
 #include <cstdint>
@@ -28,6 +30,7 @@
 #include "progress_gate.h"
 #include "shutdown_watch.h"
 #include "sink/sink.h"
+#include "snapshot.h"
 #include "status_timer.h"
 
 namespace outboxx {
@@ -45,6 +48,8 @@ struct SessionStart {
   ProgressOptions progress{};
   // The transaction that an earlier session found to be too large for one Kafka transaction: its start of the commit record.
   Lsn split_commit{};
+  // The session is there for its snapshot alone: it stops by itself when that is complete.
+  bool ends_with_snapshot = false;
 };
 
 // One thread. After an error it is of no more use: what was not confirmed comes again in the next session.
@@ -56,13 +61,15 @@ class Session {
     Sink& sink;
     Metrics& metrics;
     std::span<const StreamConfig> streams;
+    Snapshot* snapshot = nullptr;  // is read while the stream is held at its point
   };
 
   // What to wait for before the next turn.
   struct Wait {
     StreamWait postgres;
-    bool reading = false;  // false: back-pressure, PostgreSQL's data is not wanted
-    TimePoint until;       // take the next turn then at the latest; may have passed
+    bool reading = false;              // false: back-pressure, PostgreSQL's data is not wanted
+    std::span<const pollfd> snapshot;  // the snapshot's connections
+    TimePoint until;                   // take the next turn then at the latest; may have passed
   };
 
   // What the wait brought.
@@ -78,6 +85,13 @@ class Session {
   [[nodiscard]] Result<> begin(TimePoint now);
   [[nodiscard]] Wait prepare_wait(TimePoint now);
   [[nodiscard]] Result<> turn(Ready ready, TimePoint now);
+
+  // Takes all transactions whose commit record starts before point and then no message until release(): as with a full sink,
+  // PostgreSQL is answered and not read. No transaction that commits at or after point may have been taken.
+  void hold_at(Lsn point);
+  // All before the point were taken.
+  [[nodiscard]] bool held() const { return hold_ == Hold::kReached; }
+  [[nodiscard]] Result<> release(TimePoint now);
 
   // The operator's stop, once: reads on to the end of the transaction at hand and waits for its deliveries, within a bound.
   void stop(TimePoint now);
@@ -97,19 +111,28 @@ class Session {
   // is delivered in part; wait for deliveries; wait for the server's answer to CopyDone.
   enum class State : std::uint8_t { kStreaming, kFinishingTransaction, kDraining, kEndingCopy, kEnded };
 
+  enum class Hold : std::uint8_t { kNone, kWanted, kReached };
+
   [[nodiscard]] TimePoint next_deadline() const;
   [[nodiscard]] bool reading() const;
   [[nodiscard]] Result<> take_deliveries(TimePoint now);
   void take_completed_units(TimePoint now);
   [[nodiscard]] Result<> drain(TimePoint now);
   [[nodiscard]] Result<> take(const StreamMessage& message, TimePoint now);
+  [[nodiscard]] Result<> take_wal(const WalData& wal, TimePoint now);
+  void check_hold();
+  [[nodiscard]] Result<> serve_snapshot(TimePoint now);
+  [[nodiscard]] bool has_snapshot_news() const;
+  // Accepted by the sink so far.
+  [[nodiscard]] std::uint64_t records() const;
+  [[nodiscard]] std::uint64_t bytes() const;
   [[nodiscard]] bool ends_batch(TimePoint now) const;
   [[nodiscard]] ProgressFacts progress_facts() const;
   [[nodiscard]] Result<> record_progress(TimePoint now);
   [[nodiscard]] Result<> check_marked(const Progress& progress);
   // What may be confirmed: F, as far as it is recorded.
   [[nodiscard]] Lsn confirmable() const { return gate_.confirmable(tracker_.flushed()); }
-  [[nodiscard]] bool all_settled() const { return tracker_.all_delivered() && confirmable() == tracker_.flushed(); }
+  [[nodiscard]] bool all_settled() const;
   [[nodiscard]] Result<> continue_stop(TimePoint now);
   [[nodiscard]] Result<> check_recorded(Lsn confirmed) const;
   [[nodiscard]] Result<> send_status_if_due(TimePoint now);
@@ -129,6 +152,12 @@ class Session {
   StatusTimer status_timer_;
   ShutdownWatch shutdown_watch_;
   Dispatcher dispatcher_;
+  Snapshot* snapshot_;
+  bool ends_with_snapshot_;
+  Hold hold_ = Hold::kNone;
+  Lsn hold_point_;
+  std::optional<WalData> held_message_;  // the Begin at which it is held; valid until the stream's next receive()
+  std::uint64_t recorded_revision_ = 0;  // of the snapshot, as the last record says it
   State state_ = State::kStreaming;
   TimePoint stop_deadline_;
   bool more_buffered_ = true;  // drain() left messages behind: do not wait before the next turn

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/lsn.h"
+#include "model/snapshot_state.h"
 #include "model/state_record.h"
 #include "postgres/server_state.h"
 
@@ -27,7 +28,7 @@ std::unexpected<Error> refuse(ErrorCode code, std::string message, std::string h
 // The server of the record and this one: restored, swapped, or left behind by a failover?
 Result<> check_same_server(const StartFacts& facts, const StateRecord& record) {
   const ServerIdentity& server = facts.server;
-  if (record.system_identifier != server.system_identifier || record.database != server.database) {
+  if (record.system_identifier != server.system_identifier || record.database != storable(server.database)) {
     return refuse(
         ErrorCode::kServerChanged,
         fmt::format("the state record is of database \"{}\" on the server with system identifier {}, and this is "
@@ -163,13 +164,18 @@ StateRecord intent_record(const StartFacts& facts) {
           .database = facts.server.database,
           .slot = facts.slot_name,
           .publication_oid = facts.publication_oid,
-          .progress = {}};
+          .progress = {},
+          .snapshot = {.is_pending = facts.takes_snapshot, .tables = {}}};
 }
 
 Result<StateRecord> first_record(const StartFacts& facts, StartAction action, Lsn slot_position) {
   StateRecord record = intent_record(facts);
   record.kind = StateKind::kProgress;
   record.progress.position = slot_position;
+  if (action != StartAction::kFirstStart) {
+    // A slot that is adopted, and one whose record knows of no snapshot, has none to come.
+    record.snapshot = facts.record ? facts.record->snapshot : SnapshotState{};
+  }
   if (action == StartAction::kAcceptGap) {
     ++record.epoch;
     // What has arrived from this very server has arrived, however the slot stands.

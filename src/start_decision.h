@@ -26,6 +26,7 @@ struct StartFacts {
   std::optional<SlotState> slot;
   bool state_is_kept = true;  // false: there is no record, and none will be written
   std::optional<StateRecord> record;
+  bool takes_snapshot = false;      // if this is the first start
   std::optional<Lsn> switch_point;  // where the server's history left the record's timeline, if it did
 };
 

@@ -26,6 +26,7 @@ Result<StartFacts> gather_facts(const ServerSessions& sessions, const PostgresOp
                    .slot = TRY(read_slot(sql, options.slot_name, stop)),
                    .state_is_kept = true,
                    .record = std::nullopt,
+                   .takes_snapshot = false,
                    .switch_point = std::nullopt};
   if (facts.slot && facts.slot->is_being_created()) {
     facts.slot.reset();  // by another instance, perhaps: ensure_slot() waits for it
@@ -55,7 +56,8 @@ Result<> write_gap(StateStore& store, const StartFacts& facts, Lsn to, const Sta
 
 Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptions& options, StateStore& store,
                                const StartPolicy& policy, StopSignal stop) {
-  const StartFacts facts = TRY(gather_facts(server, options, store, stop));
+  StartFacts facts = TRY(gather_facts(server, options, store, stop));
+  facts.takes_snapshot = policy.takes_snapshot;
   const StartDecision decision = TRY(decide_start(facts, policy.overrides));
   if (!decision.warning.empty()) {
     log::warn(decision.warning);
@@ -63,7 +65,9 @@ Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptio
   if (decision.action == StartAction::kFirstStart) {
     TRY(store.write(intent_record(facts), stop));
   }
-  EnsuredSlot slot = TRY(ensure_slot(server.replication, server.sql, options, policy.if_missing, stop));
+  const NewSlot wanted{.name = options.slot_name,
+                       .exports_snapshot = policy.takes_snapshot && decision.action == StartAction::kFirstStart};
+  EnsuredSlot slot = TRY(ensure_slot(server.replication, server.sql, wanted, policy.if_missing, stop));
   StateRecord record = TRY(first_record(facts, decision.action, slot.state.confirmed_flush_lsn));
   if (decision.action == StartAction::kAcceptGap) {
     TRY(write_gap(store, facts, record.progress.position, policy.overrides, stop));
@@ -71,7 +75,13 @@ Result<StartedSlot> start_slot(const ServerSessions& server, const PostgresOptio
   if (decision.action != StartAction::kRun) {
     TRY(store.write(record, stop));
   }
-  return StartedSlot{.slot = std::move(slot.state), .state = store.is_kept() ? std::optional(std::move(record)) : std::nullopt};
+  StartedSlot started{.slot = std::move(slot.state),
+                      .state = store.is_kept() ? std::optional(std::move(record)) : std::nullopt,
+                      .point = std::nullopt};
+  if (!slot.exported_snapshot.empty()) {
+    started.point = {.lsn = started.slot.confirmed_flush_lsn, .snapshot = std::move(slot.exported_snapshot)};
+  }
+  return started;
 }
 
 }  // namespace outboxx

@@ -9,6 +9,7 @@
 #include "postgres/connection.h"
 #include "postgres/options.h"
 #include "postgres/slot.h"
+#include "postgres/snapshot_point.h"
 #include "start_decision.h"
 #include "state_store.h"
 
@@ -17,6 +18,8 @@ namespace outboxx {
 struct StartedSlot {
   SlotState slot;
   std::optional<StateRecord> state;  // nothing: no state is kept
+  // Of a slot that was created now, if it was asked for: valid until the next command of the replication connection.
+  std::optional<SnapshotPoint> point;
 };
 
 // The two connections to the server.
@@ -28,6 +31,7 @@ struct ServerSessions {
 struct StartPolicy {
   StartOverrides overrides;
   MissingSlot if_missing = MissingSlot::kCreate;  // kRefuse: this process has streamed from it
+  bool takes_snapshot = false;                    // of the tables, if this is the first start
 };
 
 // Uses or creates the slot, as decide_start() says, and writes the records that must be there before. Call it again after each

@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "base/wait.h"
 #include "make_sink.h"
+#include "model/snapshot_state.h"
 #include "pipeline.h"
 #include "postgres/connection.h"
 #include "postgres/libpq_stream.h"
@@ -23,10 +24,13 @@
 #include "postgres/publication.h"
 #include "postgres/slot.h"
 #include "postgres/slot_monitor.h"
+#include "postgres/snapshot_point.h"
 #include "retry_policy.h"
 #include "sink/sink.h"
+#include "snapshot.h"
 #include "start_decision.h"
 #include "start_slot.h"
+#include "start_snapshot.h"
 #include "state_store.h"
 
 namespace outboxx {
@@ -49,7 +53,8 @@ struct History {
   bool made_progress = false;        // the last session
   std::optional<SessionId> session;  // the last one that streamed
   milliseconds silence_limit = kSilenceLimit;
-  Lsn split_commit;  // the newest transaction that was found to be too large for one Kafka transaction
+  SnapshotState snapshot;  // if no state is kept
+  Lsn split_commit;        // the newest transaction that was found to be too large for one Kafka transaction
 };
 
 // What all sessions have in common.
@@ -63,6 +68,9 @@ struct OpenStream {
   std::unique_ptr<ReplicationStream> stream;
   SessionStart start;
   SessionId session;
+  std::string slot_name;
+  std::optional<OpenSnapshot> snapshot;
+  SnapshotState arrived;  // of it, before this session
 };
 
 // wal_sender_timeout of the walsender's own session: role and database may override the server's.
@@ -75,31 +83,75 @@ Result<milliseconds> read_wal_sender_timeout(Connection& replication, StopSignal
   return milliseconds(count);
 }
 
-Result<OpenStream> open_stream(const Config& config, Connection& sql, const History& history, StopSignal stop) {
+// What the walsender's session says of itself: before the slot is made, whose snapshot would not outlive a query.
+struct SenderFacts {
+  milliseconds timeout{};
+  SessionId session;
+  bool is_sql_ascii = false;
+};
+
+Result<SenderFacts> read_sender_facts(Connection& replication, StopSignal stop) {
+  return SenderFacts{.timeout = TRY(read_wal_sender_timeout(replication, stop)),
+                     .session = TRY(read_session_id(replication, stop)),
+                     .is_sql_ascii = replication.is_sql_ascii()};
+}
+
+Result<OpenStream> open_stream(const Config& config, Connection& sql, History& history, StopSignal stop) {
   const PostgresOptions& options = config.postgres;
   StateStore store = TRY(StateStore::open(config, pipeline_id(config, sql.database()), stop));
   // What an operator said holds for the first session, not for what a later one finds.
   const StartOverrides overrides{.adopts_slot = config.state.adopts_slot,
                                  .accepts_gap = history.has_streamed ? std::nullopt : config.state.accepts_gap};
   Connection replication = TRY(Connection::open(options, ConnectionMode::kReplication, stop));
+  const SenderFacts sender = TRY(read_sender_facts(replication, stop));
   const MissingSlot if_missing = history.has_streamed ? MissingSlot::kRefuse : MissingSlot::kCreate;
-  StartedSlot started = TRY(start_slot({.replication = replication, .sql = sql}, options, store,
-                                       {.overrides = overrides, .if_missing = if_missing}, stop));
-  const milliseconds wal_sender_timeout = TRY(read_wal_sender_timeout(replication, stop));
-  SessionId session = TRY(read_session_id(replication, stop));
-  const bool sql_ascii = replication.is_sql_ascii();
+  StartedSlot started = TRY(start_slot(
+      {.replication = replication, .sql = sql}, options, store,
+      {.overrides = overrides, .if_missing = if_missing, .takes_snapshot = takes_snapshot(options, config.streams)}, stop));
+  if (!started.state && started.point) {
+    log::warn("no state is kept: if this process ends before the snapshot is complete, drop the slot and start anew",
+              {{"slot", options.slot_name}});
+    history.snapshot = {.is_pending = true, .tables = {}};
+  }
+  SnapshotState& snapshot_state = started.state ? started.state->snapshot : history.snapshot;
+  auto snapshot = TRY(open_pending_snapshot(options, config.streams, snapshot_state, started, sql, stop));
   auto stream = TRY(LibpqStream::start(std::move(replication),
                                        {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop));
   return OpenStream{.stream = std::move(stream),
                     .start = {.confirmed_flush = started.slot.confirmed_flush_lsn,
-                              .wal_sender_timeout = wal_sender_timeout,
-                              .format = {.replace_invalid_utf8 = sql_ascii},
+                              .wal_sender_timeout = sender.timeout,
+                              .format = {.replace_invalid_utf8 = sender.is_sql_ascii},
                               .silence_limit = history.silence_limit,
-                              .state = std::move(started.state),
+                              .state = started.state,
                               .state_key = store.key(),
                               .progress = config.progress,
                               .split_commit = history.split_commit},
-                    .session = std::move(session)};
+                    .session = sender.session,
+                    .slot_name = options.slot_name,
+                    .snapshot = std::move(snapshot),
+                    .arrived = snapshot_state};
+}
+
+// A temporary slot: the stream from it stays at the snapshot's point, and both are gone when that is read.
+Result<OpenStream> open_snapshot_alone(const Config& config, Connection& sql, const History& history, StopSignal stop) {
+  const PostgresOptions& options = config.postgres;
+  Connection replication = TRY(Connection::open(options, ConnectionMode::kReplication, stop));
+  const SenderFacts sender = TRY(read_sender_facts(replication, stop));
+  const SnapshotPoint point = TRY(make_snapshot_point(replication, sql, options.slot_name, stop));
+  OpenSnapshot snapshot = TRY(open_snapshot(options, config.streams, point, stop));
+  const std::string slot_name = temporary_slot_name(options.slot_name);
+  auto stream = TRY(
+      LibpqStream::start(std::move(replication), {.slot_name = slot_name, .publication_name = options.publication_name}, stop));
+  return OpenStream{.stream = std::move(stream),
+                    .start = {.confirmed_flush = point.lsn,
+                              .wal_sender_timeout = sender.timeout,
+                              .format = {.replace_invalid_utf8 = sender.is_sql_ascii},
+                              .silence_limit = history.silence_limit,
+                              .ends_with_snapshot = true},
+                    .session = sender.session,
+                    .slot_name = slot_name,
+                    .snapshot = std::move(snapshot),
+                    .arrived = {}};
 }
 
 // Another session has the slot: one of ours that the server still keeps, or another instance's.
@@ -132,15 +184,25 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
 Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
   const auto& [config, signals, metrics] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
-  SlotMonitor monitor(std::move(sql), config.postgres.slot_name, metrics, Clock::now());
+  SlotMonitor monitor(std::move(sql), open.slot_name, metrics, Clock::now());
+  std::optional<Snapshot> snapshot;
+  if (open.snapshot) {
+    snapshot.emplace(Snapshot::Parts{.sink = sink, .metrics = metrics, .streams = config.streams}, *std::move(open.snapshot),
+                     open.arrived,
+                     Snapshot::Options{.format = open.start.format,
+                                       .is_transactional = config.progress.is_transactional,
+                                       .chunk_bytes = config.postgres.snapshot.chunk_bytes},
+                     Clock::now());
+  }
   Pipeline pipeline({.stream = *open.stream,
                      .sink = sink,
                      .monitor = &monitor,
                      .signals = signals,
                      .metrics = metrics,
-                     .streams = config.streams},
+                     .streams = config.streams,
+                     .snapshot = snapshot ? &*snapshot : nullptr},
                     config.pipeline, open.start, Clock::now());
-  log::info("streaming", {{"slot", config.postgres.slot_name},
+  log::info("streaming", {{"slot", open.slot_name},
                           {"publication", config.postgres.publication_name},
                           {"confirmed_flush_lsn", open.start.confirmed_flush}});
   history.phase = Phase::kStreaming;
@@ -159,7 +221,11 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   metrics.streaming.set(0);
   metrics.caught_up.set(0);
   const bool moved_forward = metrics.flushed_lsn.value() > static_cast<std::int64_t>(open.start.confirmed_flush.value);
-  history.made_progress = moved_forward || Clock::now() - began >= kSessionSettled;
+  const bool has_read = snapshot && snapshot->revision() > 0;
+  history.made_progress = moved_forward || has_read || Clock::now() - began >= kSessionSettled;
+  if (snapshot && !open.start.state) {
+    history.snapshot = snapshot->state();
+  }
   history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
   history.silence_limit = next_silence_limit(history.silence_limit, pipeline.peer_was_silent(), moved_forward);
   if (!ended && pipeline.stopping() && retry_after(ended.error(), history.phase, true)) {
@@ -184,7 +250,9 @@ Result<> run_session(const Wiring& wiring, History& history) {
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
   history.phase = Phase::kConnecting;
   TRY(ensure_publication(sql, config.postgres, config.streams, stop));
-  Result<OpenStream> open = open_stream(config, sql, history, stop);
+  const bool is_alone = config.postgres.snapshot.mode == SnapshotMode::kOnly;
+  Result<OpenStream> open =
+      is_alone ? open_snapshot_alone(config, sql, history, stop) : open_stream(config, sql, history, stop);
   if (!open && open.error().sqlstate == "55006") {  // object_in_use: the slot
     sink->abandon();                                // nobody would take its events, for days perhaps
     TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));

@@ -22,8 +22,8 @@ add_executable(unit_tests
   src/http_server_test.cc
   src/metrics_text_test.cc
   src/model/event_id_test.cc
-  src/model/flat_json_test.cc
   src/model/pg_type_test.cc
+  src/model/snapshot_state_test.cc
   src/model/state_record_test.cc
   src/pipeline_test.cc
   src/postgres/binary_text_test.cc
@@ -42,12 +42,14 @@ add_executable(unit_tests
   src/postgres/server_identity_test.cc
   src/postgres/slot_monitor_test.cc
   src/postgres/slot_test.cc
+  src/postgres/snapshot_plan_test.cc
   src/postgres/table_checks_test.cc
   src/postgres/tls_policy_test.cc
   src/process_usage_test.cc
   src/progress_gate_test.cc
   src/retry_policy_test.cc
   src/router_test.cc
+  src/session_hold_test.cc
   src/session_liveness_test.cc
   src/shutdown_watch_test.cc
   src/sink/kafka_config_test.cc
@@ -56,6 +58,7 @@ add_executable(unit_tests
   src/sink/kafka_sink_test.cc
   src/sink/kafka_transactions_test.cc
   src/sink/stdout_sink_test.cc
+  src/snapshot_chunks_test.cc
   src/start_decision_test.cc
   src/status_timer_test.cc
   fuzz/replay_test.cc
@@ -88,8 +91,8 @@ add_executable(simulation
   src/format/format.cc
   src/format/json_writer.cc
   src/format/outboxx_json.cc
-  src/model/flat_json.cc
   src/model/pg_type.cc
+  src/model/snapshot_state.cc
   src/model/state_record.cc
   src/postgres/pgoutput.cc
   src/postgres/relation_cache.cc
@@ -112,5 +115,5 @@ add_executable(simulation
 )
 target_include_directories(simulation PRIVATE src tests)
 target_compile_options(simulation PRIVATE -O2)
-target_link_libraries(simulation PRIVATE fmt::fmt spdlog::spdlog)
+target_link_libraries(simulation PRIVATE fmt::fmt nlohmann_json::nlohmann_json spdlog::spdlog)
 add_test(NAME simulation COMMAND simulation)

@@ -4,35 +4,15 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <string>
 
+#include "base/counter.h"
+#include "base/snapshot_progress.h"
+
 namespace outboxx {
-
-// Only ever rises. One thread adds, any thread reads.
-class Counter {
- public:
-  void add(std::uint64_t count = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);  // one writer: no locked add
-  }
-  [[nodiscard]] std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> value_{0};
-};
-
-class Gauge {
- public:
-  explicit Gauge(std::int64_t value = 0) : value_(value) {}
-  void set(std::int64_t value) { value_.store(value, std::memory_order_relaxed); }
-  [[nodiscard]] std::int64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::int64_t> value_;
-};
 
 // Latency in buckets of fixed upper bounds, in microseconds.
 class LatencyHistogram {
@@ -128,6 +108,8 @@ struct Metrics {
   Gauge last_commit_us;      // wall clock of the last commit received, 0: none yet
   Gauge caught_up;           // 1: nothing received is unconfirmed and the server has nothing more for us
   LatencyHistogram commit_to_ack;
+
+  SnapshotProgress snapshot;
 
   // Sessions begun again, by ReconnectCause.
   std::array<Counter, kReconnectLabels.size()> reconnects;

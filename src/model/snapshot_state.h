@@ -27,9 +27,9 @@ struct TableSnapshot {
   std::uint32_t xmin = 0;       // of the first snapshot that read the table: rows of newer transactions may have moved
   std::uint32_t next_block = 0;
   std::vector<BlockRange> done;  // beyond next_block, sorted, apart from each other
-  bool is_done = false;
+  bool is_done = false;          // then of all else only oid is kept
 
-  // A chunk has arrived.
+  // A chunk has arrived. The one that ends at kToTheEnd is not the last to arrive: is_done follows when nothing is missing.
   void add(BlockRange range);
   // What is missing, cut into chunks of so many blocks. blocks: of the table now; the last chunk goes to the end.
   [[nodiscard]] std::vector<BlockRange> missing(std::uint32_t blocks, std::uint32_t blocks_per_chunk) const;
@@ -38,8 +38,8 @@ struct TableSnapshot {
 };
 
 struct SnapshotState {
-  bool is_pending = false;  // the slot is made, the snapshot is not complete
-  std::vector<TableSnapshot> tables;
+  bool is_pending = false;            // the slot is made, the snapshot is not complete
+  std::vector<TableSnapshot> tables;  // by oid; one that is not here is missing as a whole
 
   friend bool operator==(const SnapshotState&, const SnapshotState&) = default;
 };

@@ -4,6 +4,12 @@
 //   {"format":1,"kind":"progress","epoch":2,"system":"7412345678901234567","timeline":1,"server_version":150020,
 //    "database":"shop","slot":"outboxx","publication_oid":16401,"position":"0/1A2B3C8","open_commit":"0/0","ordinal":0}
 //
+// and, while a snapshot is under way (model/snapshot_state.h), with the OIDs of the tables that are finished, and what of
+// others has arrived:
+//
+//   "snapshot":{"pending":true,"finished":[16402],"begun":[{"oid":16410,"file_node":16410,"xmin":741,"next_block":2048,
+//    "done":[[3072,4096]]}]}
+//
 // Each process writes under a key of its own, PIPELINE/INSTANCE. So one that was frozen, and wakes up after its successor
 // wrote, replaces nothing of the successor's, whatever compaction keeps: the furthest record of the highest epoch counts.
 #pragma once
@@ -20,6 +26,7 @@
 
 #include "base/error.h"
 #include "base/lsn.h"
+#include "model/snapshot_state.h"
 
 namespace outboxx {
 
@@ -48,6 +55,7 @@ struct StateRecord {
   std::string slot;
   std::uint32_t publication_oid = 0;
   Progress progress;
+  SnapshotState snapshot{};
 
   friend bool operator==(const StateRecord&, const StateRecord&) = default;
 };
@@ -63,6 +71,8 @@ struct GapMarker {
 
 [[nodiscard]] std::string encode(const StateRecord& record);
 [[nodiscard]] std::string encode(const GapMarker& marker);
+// A record is JSON, thus UTF-8: how a name stands in it, which is as it is but for bytes that are not UTF-8.
+[[nodiscard]] std::string storable(const std::string& name);
 
 // Trusts nothing. kState: no such record, or one of a newer format.
 [[nodiscard]] Result<StateRecord> decode_state_record(std::string_view text);
@@ -80,7 +90,7 @@ class StateHistory {
   // An empty value is a tombstone. Keys of others are passed over.
   [[nodiscard]] Result<> take(std::string_view key, std::string_view value);
 
-  // The furthest record of the highest epoch.
+  // The furthest record of the highest epoch; of two that came as far, the one whose snapshot did.
   [[nodiscard]] std::optional<StateRecord> newest() const;
   // Keys under which other processes left what tells nothing any more: behind what the slot has confirmed, and not the newest.
   [[nodiscard]] std::vector<std::string> outdated(Lsn confirmed) const;

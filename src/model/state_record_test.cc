@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/lsn.h"
+#include "model/snapshot_state.h"
 
 namespace outboxx {
 namespace {
@@ -52,7 +54,7 @@ TEST(StateRecord, RefusesWhatIsNotOne) {
     const auto record = decode_state_record(text);
     return record ? "accepted: " + text : record.error().message;
   };
-  EXPECT_EQ(refused("hello"), "cannot read the state record: it is not a JSON object of strings and numbers");
+  EXPECT_EQ(refused("hello"), "cannot read the state record: it is not a JSON object");
   EXPECT_EQ(refused("{}"), "cannot read the state record: \"format\" is missing or wrong");
   EXPECT_EQ(refused(R"({"format":2})"), "cannot read the state record: its format is 2, this version knows 1");
   const std::string good = encode(record_at(1));
@@ -66,6 +68,84 @@ TEST(StateRecord, RefusesWhatIsNotOne) {
   EXPECT_EQ(refused(with("\"ordinal\":0", "\"ordinal\":\"0\"")),
             "cannot read the state record: \"ordinal\" is missing or wrong");
   EXPECT_EQ(decode_state_record("{}").error().code, ErrorCode::kState);
+  EXPECT_EQ(refused(R"([{"format":1}])"), "cannot read the state record: it is not a JSON object");
+  EXPECT_EQ(refused(good + "x"), "cannot read the state record: it is not a JSON object");
+  EXPECT_EQ(refused(with("\"ordinal\"", "\"epoch\"")), "cannot read the state record: it is not a JSON object");  // twice
+  EXPECT_EQ(refused(with(":3,", ":3.0,")), "cannot read the state record: \"timeline\" is missing or wrong");
+  EXPECT_EQ(refused(with(":3,", ":-3,")), "cannot read the state record: \"timeline\" is missing or wrong");
+  EXPECT_EQ(refused(std::string(17'000'000, ' ')), "cannot read the state record: it is too large");
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    EXPECT_FALSE(decode_state_record(std::string(good, 0, size))) << size;
+  }
+}
+
+// Written before there were snapshots.
+TEST(StateRecord, IsReadWithBytesThatAreNotUtf8) {
+  std::string text = encode(record_at(1));
+  text.replace(text.find("shop"), 4, "sh\xF6p");
+  const auto record = decode_state_record(text);
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->database, storable("sh\xF6p"));
+  EXPECT_EQ(encode(*record), encode(*decode_state_record(encode(*record))));
+  EXPECT_EQ(storable("gr\xC3\xB6\xC3\x9F\x65r \"\\\n"), "gr\xC3\xB6\xC3\x9F\x65r \"\\\n");
+}
+
+StateRecord record_with_snapshot() {
+  StateRecord record = record_at(0x100);
+  record.snapshot = {
+      .is_pending = true,
+      .tables = {{.oid = 16402, .done = {}, .is_done = true},
+                 {.oid = 16410, .file_node = 4294967295, .xmin = 741, .next_block = 5, .done = {{7, 9}, {11, 4294967295}}},
+                 {.oid = 16420, .file_node = 16421, .xmin = 742, .next_block = 0, .done = {}},
+                 {.oid = 16430, .done = {}, .is_done = true}}};
+  return record;
+}
+
+TEST(StateRecord, HasTheSnapshotWhileOneIsUnderWay) {
+  const StateRecord record = record_with_snapshot();
+  const std::string without = encode(record_at(0x100));
+  EXPECT_EQ(encode(record),
+            without.substr(0, without.size() - 1) +
+                R"(,"snapshot":{"pending":true,"finished":[16402,16430],"begun":[)"
+                R"({"oid":16410,"file_node":4294967295,"xmin":741,"next_block":5,"done":[[7,9],[11,4294967295]]},)"
+                R"({"oid":16420,"file_node":16421,"xmin":742,"next_block":0,"done":[]}]}})");
+  EXPECT_EQ(decode_state_record(encode(record)), record);
+  StateRecord pending = record_at(0x100);
+  pending.snapshot.is_pending = true;
+  EXPECT_EQ(decode_state_record(encode(pending)), pending);
+  EXPECT_EQ(decode_state_record(without)->snapshot, SnapshotState{});
+}
+
+TEST(StateRecord, RefusesASnapshotThatIsNotOne) {
+  const std::string good = encode(record_with_snapshot());
+  const auto is_refused = [&good](std::string_view from, std::string_view to) {
+    std::string text = good;
+    const auto record = decode_state_record(text.replace(text.find(from), from.size(), to));
+    return !record && record.error().message == "cannot read the state record: \"snapshot\" is missing or wrong";
+  };
+  EXPECT_FALSE(is_refused("[7,9]", "[7,10]"));
+  EXPECT_TRUE(is_refused("[7,9]", "[9,7]"));
+  EXPECT_TRUE(is_refused("[7,9]", "[7,7]"));
+  EXPECT_TRUE(is_refused("[7,9]", "[7,9,10]"));
+  EXPECT_TRUE(is_refused("[7,9]", "7"));
+  EXPECT_TRUE(is_refused("[7,9]", "[-7,9]"));
+  EXPECT_TRUE(is_refused("[11,4294967295]", "[11,4294967296]"));
+  EXPECT_TRUE(is_refused("[16402,", "[\"16402\","));
+  EXPECT_TRUE(is_refused("[16402,", "[16410,"));  // twice
+  EXPECT_TRUE(is_refused("\"xmin\":741", "\"xmin\":\"741\""));
+  EXPECT_TRUE(is_refused("\"next_block\":5", "\"next_block\":4294967295"));
+  EXPECT_TRUE(is_refused("\"pending\":true", "\"pending\":1"));
+  EXPECT_TRUE(is_refused("\"begun\"", "\"began\""));
+}
+
+// What a pipeline of thousands of tables writes with each Kafka transaction.
+TEST(StateRecord, IsSmallForManyFinishedTables) {
+  StateRecord record = record_at(0x100);
+  for (std::uint32_t oid = 100'000; oid < 110'000; ++oid) {
+    record.snapshot.tables.push_back({.oid = oid, .done = {}, .is_done = true});
+  }
+  EXPECT_LT(encode(record).size(), 71'000U);
+  EXPECT_EQ(decode_state_record(encode(record)), record);
 }
 
 class StateHistoryTest : public ::testing::Test {
@@ -118,6 +198,23 @@ TEST_F(StateHistoryTest, OfOneSplitTransactionTheHighestOrdinalCounts) {
   take(kOne, record_at(0x100));
   take(kOne, split);
   EXPECT_EQ(history_.newest()->progress, split.progress);
+}
+
+TEST_F(StateHistoryTest, OfOneSnapshotTheOneWithMoreCounts) {
+  std::vector<StateRecord> records(5, record_at(0x100));
+  for (std::size_t i = 0; i < 4; ++i) {
+    records[i].snapshot.is_pending = true;
+  }
+  records[1].snapshot.tables = {{.oid = 1, .next_block = 100, .done = {}}};
+  records[2].snapshot.tables = {{.oid = 1, .next_block = 50, .done = {{100, 200}}}};
+  records[3].snapshot.tables = {{.oid = 1, .done = {}, .is_done = true}};
+  for (std::size_t i = 1; i < records.size(); ++i) {
+    for (const bool is_first : {true, false}) {
+      take(kOne, records[is_first ? i : i - 1]);
+      take(kTwo, records[is_first ? i - 1 : i]);
+      EXPECT_EQ(history_.newest(), records[i]) << i;
+    }
+  }
 }
 
 TEST_F(StateHistoryTest, TombstonesRemove) {

@@ -4,6 +4,7 @@
 
 #include <libpq-fe.h>
 
+#include <charconv>
 #include <cstdint>
 #include <initializer_list>
 #include <map>
@@ -31,6 +32,14 @@ class QueryResult {
   [[nodiscard]] std::optional<std::string_view> value(int row, int column) const;
   // The empty string for SQL NULL.
   [[nodiscard]] std::string text(int row, int column) const { return std::string(value(row, column).value_or("")); }
+  // Of a column whose values are in Number's range; 0 for SQL NULL.
+  template <typename Number>
+  [[nodiscard]] Number number(int row, int column) const {
+    const std::string_view text = value(row, column).value_or("");
+    Number number = 0;
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+  }
 
  private:
   std::unique_ptr<PGresult, decltype(&PQclear)> result_;

@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -221,6 +222,15 @@ std::string printable_type(std::string_view data) {
 }
 
 }  // namespace
+
+std::optional<Lsn> final_lsn_of_begin(std::string_view data) {
+  ByteReader reader(data);
+  if (reader.read_u8() != 'B') {
+    return std::nullopt;
+  }
+  const Begin begin = read_begin(reader);
+  return reader.failed() ? std::nullopt : std::optional(begin.final_lsn);
+}
 
 Result<const Message*> Decoder::decode(std::string_view data, Lsn wal_start) {
   ByteReader reader(data);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -89,6 +90,9 @@ struct LogicalMessage {
 
 using Message =
     std::variant<Begin, Commit, Origin, RelationDescription, Type, Insert, Update, Delete, Truncate, LogicalMessage>;
+
+// C(T) of a Begin message; nothing for any other, or one that is malformed. For whoever must know before it is decoded.
+[[nodiscard]] std::optional<Lsn> final_lsn_of_begin(std::string_view data);
 
 // Keeps the last message and the arrays that its spans point into, so that it stops allocating.
 class Decoder {

@@ -29,11 +29,11 @@ constexpr std::string_view kDuplicateObject = "42710";
 // pg_publication_tables knows column lists and row filters since 15. It does not list a partitioned table whose partitions are
 // published under their own names; pg_publication_rel does.
 constexpr const char* kTablesQuery14 = R"(
-select t.schemaname, t.tablename, false, false, null
+select t.schemaname, t.tablename, null, false, null
   from pg_catalog.pg_publication_tables t
  where t.pubname = $1 and (t.schemaname, t.tablename) in (select * from unnest($2::text[], $3::text[])))";
 constexpr const char* kTablesQuery15 = R"(
-select t.schemaname, t.tablename, t.rowfilter is not null, exists (
+select t.schemaname, t.tablename, t.rowfilter, exists (
          select from pg_catalog.pg_publication p
            join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
            join pg_catalog.pg_class c on c.oid = r.prrelid
@@ -44,7 +44,7 @@ select t.schemaname, t.tablename, t.rowfilter is not null, exists (
  where t.pubname = $1 and (t.schemaname, t.tablename) in (select * from unnest($2::text[], $3::text[])))";
 constexpr const char* kPartitionedMembersQuery = R"(
 union all
-select n.nspname, c.relname, false, false, null
+select n.nspname, c.relname, null, false, null
   from pg_catalog.pg_publication p
   join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
   join pg_catalog.pg_class c on c.oid = r.prrelid
@@ -81,9 +81,9 @@ Result<std::vector<PublishedTable>> read_published_tables(Connection& sql, const
     if (tables.empty() || tables.back().schema != result.value(row, 0) || tables.back().table != result.value(row, 1)) {
       tables.push_back({.schema = result.text(row, 0),
                         .table = result.text(row, 1),
-                        .has_row_filter = result.value(row, 2) == "t",
                         .has_column_list = result.value(row, 3) == "t",
-                        .columns = {}});
+                        .columns = {},
+                        .row_filter = result.text(row, 2)});
     }
     if (const auto column = result.value(row, 4)) {
       tables.back().columns.emplace_back(*column);
@@ -148,7 +148,7 @@ class PublicationCheck {
                       publication_.name, table.schema, table.table),
           fmt::format("Run: {} SET (publish_via_partition_root = true);", statement_));
     }
-    if (published != nullptr && published->has_row_filter) {
+    if (published != nullptr && !published->row_filter.empty()) {
       add(Check::Status::kWarned,
           fmt::format("publication \"{}\" has a row filter on table \"{}.{}\": rows that it excludes are not streamed",
                       publication_.name, table.schema, table.table),
@@ -232,7 +232,7 @@ class PublicationCheck {
     const std::string name = quote_sql_table(table.schema, table.table);
     return fmt::format("Run: BEGIN; {0} DROP TABLE ONLY {1}; {0} ADD TABLE ONLY {1} ({2}); COMMIT;{3}", statement_, name,
                        fmt::join(columns, ", "),
-                       published.has_row_filter ? " Repeat the row filter (WHERE ...) in the ADD TABLE." : "");
+                       !published.row_filter.empty() ? " Repeat the row filter (WHERE ...) in the ADD TABLE." : "");
   }
 
   const Publication& publication_;

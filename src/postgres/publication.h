@@ -20,9 +20,9 @@ namespace outboxx {
 struct PublishedTable {
   std::string schema;
   std::string table;
-  bool has_row_filter = false;
   bool has_column_list = false;
   std::vector<std::string> columns;  // that are published; empty: all (before PostgreSQL 15)
+  std::string row_filter{};          // SQL, in the names of the columns; empty: none
 };
 
 struct Publication {

@@ -104,7 +104,7 @@ TEST_F(PublicationFit, WithoutAColumnListMissesNoColumnThatWasRenamedMeanwhile) 
 
 TEST_F(PublicationFit, WarnsOfForAllTablesAndRowFilters) {
   publication.for_all_tables = true;
-  publication.tables[0].has_row_filter = true;
+  publication.tables[0].row_filter = "(id > 0)";
   const std::vector<Check> checks = check_publication(publication, streams, tables);
   ASSERT_EQ(checks.size(), 3U);
   EXPECT_EQ(checks[0].status, Check::Status::kWarned);

@@ -9,15 +9,10 @@
 
 namespace outboxx {
 
-namespace {
-
-// Of the process and not of a cache: a cache lives as long as a session, and what was prepared for a relation may live longer.
-std::uint64_t next_version() {
+std::uint64_t next_relation_version() {
   static constinit std::atomic<std::uint64_t> last{0};
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
-
-}  // namespace
 
 const Relation& RelationCache::update(const pgoutput::RelationDescription& description) {
   Relation& relation = relations_[description.oid];
@@ -33,7 +28,7 @@ const Relation& RelationCache::update(const pgoutput::RelationDescription& descr
                                 .type_modifier = column.type_modifier,
                                 .is_key = column.is_key});
   }
-  relation.version = next_version();
+  relation.version = next_relation_version();
   return relation;
 }
 

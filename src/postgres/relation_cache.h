@@ -9,6 +9,10 @@
 
 namespace outboxx {
 
+// For Relation::version. Of the process and not of a cache: a cache lives as long as a session, and what was prepared for a
+// relation may live longer.
+[[nodiscard]] std::uint64_t next_relation_version();
+
 // The server sends a relation's description before its first change in a session and again after each change of the table,
 // in stream order; so the cache must be updated in that order, in mid-transaction too, and must not outlive the session.
 class RelationCache {

@@ -106,27 +106,25 @@ void cancel_creation(Connection& replication, Connection& sql) {
   }
 }
 
-Result<> await_creation(Connection& replication, Connection& sql, const std::string& name, StopSignal stop) {
+Result<QueryResult> await_creation(Connection& replication, Connection& sql, const std::string& name, StopSignal stop) {
   TimePoint next_report = Clock::now() + kReportInterval;
-  while (!TRY(replication.take_result())) {
+  while (true) {
+    if (auto result = TRY(replication.take_result())) {
+      return *std::move(result);
+    }
     if (TRY(wait_for(replication.fd(), POLLIN, next_report, stop)) == WaitResult::kTimedOut) {
       TRY(report_old_transactions(sql, name, stop));
       next_report = Clock::now() + kReportInterval;
     }
   }
-  return {};
 }
 
-Result<> create_slot(Connection& replication, Connection& sql, const std::string& name, StopSignal stop) {
-  const char* const option = replication.server_version() >= 150000 ? "(SNAPSHOT 'nothing')" : "NOEXPORT_SNAPSHOT";
-  const std::string statement =
-      fmt::format("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput {}", replication.quote_identifier(name), option);
-  TRY(replication.start_query(statement, {}));
-  auto created = await_creation(replication, sql, name, stop);
-  if (!created && created.error().code == ErrorCode::kInterrupted) {
-    cancel_creation(replication, sql);
-  }
-  return created;
+std::string creation_statement(const Connection& replication, const NewSlot& slot) {
+  const bool has_list = replication.server_version() >= 150000;
+  const char* const old_option = slot.exports_snapshot ? "EXPORT_SNAPSHOT" : "NOEXPORT_SNAPSHOT";
+  const char* const option = slot.exports_snapshot ? "(SNAPSHOT 'export')" : "(SNAPSHOT 'nothing')";
+  return fmt::format("CREATE_REPLICATION_SLOT {}{} LOGICAL pgoutput {}", replication.quote_identifier(slot.name),
+                     slot.is_temporary ? " TEMPORARY" : "", has_list ? option : old_option);
 }
 
 std::unexpected<Error> fail_missing(std::string_view name) {
@@ -182,10 +180,22 @@ std::optional<SlotState> parse_slot(const QueryResult& result) {
                    .current_wal_lsn = to_lsn(result.value(0, 12))};
 }
 
-Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options,
-                                MissingSlot if_missing, StopSignal stop) {
-  const std::string& name = options.slot_name;
-  bool created = false;
+Result<CreatedSlot> create_slot(Connection& replication, Connection& sql, const NewSlot& slot, StopSignal stop) {
+  TRY(replication.start_query(creation_statement(replication, slot), {}));
+  auto created = await_creation(replication, sql, slot.name, stop);
+  if (!created) {
+    if (created.error().code == ErrorCode::kInterrupted) {
+      cancel_creation(replication, sql);
+    }
+    return std::unexpected(std::move(created).error());
+  }
+  return CreatedSlot{.consistent_point = to_lsn(created->value(0, 1)), .snapshot = created->text(0, 2)};
+}
+
+Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const NewSlot& wanted, MissingSlot if_missing,
+                                StopSignal stop) {
+  const std::string& name = wanted.name;
+  std::optional<CreatedSlot> created;
   while (true) {
     const auto slot = TRY(read_slot(sql, name, stop));
     if (slot && !slot->is_being_created()) {
@@ -195,7 +205,9 @@ Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const 
                               to_string(slot->confirmed_flush_lsn)),
                   {{"slot", name}, {"consistent_point", slot->confirmed_flush_lsn}});
       }
-      return EnsuredSlot{.state = *slot, .created = created};
+      return EnsuredSlot{.state = *slot,
+                         .created = created.has_value(),
+                         .exported_snapshot = created ? std::move(created->snapshot) : std::string()};
     }
     if (slot) {  // by another instance, or by a session that a killed instance left behind
       TRY(wait_until_inactive(sql, name, std::nullopt, stop));
@@ -204,11 +216,11 @@ Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const 
     if (if_missing == MissingSlot::kRefuse) {
       return fail_missing(name);
     }
-    auto result = create_slot(replication, sql, name, stop);
+    auto result = create_slot(replication, sql, wanted, stop);
     if (!result && result.error().sqlstate != kDuplicateObject) {
       return fail_with_context(fmt::format("could not create replication slot \"{}\"", name), std::move(result).error());
     }
-    created = result.has_value();
+    created = result ? std::optional(*std::move(result)) : std::nullopt;
   }
 }
 

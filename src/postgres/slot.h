@@ -38,13 +38,27 @@ enum class MissingSlot : std::uint8_t {
 
 struct EnsuredSlot {
   SlotState state;
-  bool created = false;  // then state.confirmed_flush_lsn is the consistent point
+  bool created = false;           // then state.confirmed_flush_lsn is the consistent point
+  std::string exported_snapshot;  // if it was created and asked for: what the server shows just before that point
 };
 
-// Uses the slot if it exists and fits (as check_slot()), else creates it over the replication connection. Creation waits for
-// the transactions that are open now: without a limit but the operator's stop, naming them every 5 s. After a stop the
-// half-created slot is gone. The publication must exist already. replication is unusable after an error.
-[[nodiscard]] Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const PostgresOptions& options,
+struct NewSlot {
+  std::string name;
+  bool is_temporary = false;      // dropped with the connection
+  bool exports_snapshot = false;  // it can be imported until the connection's next command
+};
+
+struct CreatedSlot {
+  Lsn consistent_point;
+  std::string snapshot;  // its name, if it was asked for
+};
+
+// Creates it over the replication connection. Waits for the transactions that are open now: without a limit but the operator's
+// stop, naming them every 5 s. After a stop the half-created slot is gone. replication is unusable after an error.
+[[nodiscard]] Result<CreatedSlot> create_slot(Connection& replication, Connection& sql, const NewSlot& slot, StopSignal stop);
+
+// Uses the slot if it exists and fits (as check_slot()), else creates it, as create_slot(). The publication must exist already.
+[[nodiscard]] Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const NewSlot& wanted,
                                               MissingSlot if_missing, StopSignal stop);
 
 // kSlot if it does not exist or somebody streams from it.

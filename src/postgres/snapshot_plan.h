@@ -14,6 +14,8 @@
 #include "model/stream.h"
 #include "postgres/binary_text.h"
 #include "postgres/connection.h"
+#include "postgres/publication.h"
+#include "postgres/table_state.h"
 
 namespace outboxx {
 
@@ -25,7 +27,7 @@ struct SnapshotTable {
   std::uint32_t blocks = 0;
   std::uint64_t bytes = 0;  // with its TOAST table
   std::uint64_t estimated_rows = 0;
-  bool has_toast = false;
+  bool has_toast = false;  // some value may be in its TOAST table
   std::string row_filter;  // SQL; empty: none
   // As the stream describes it: with the root's name if the publication publishes via the root, the published columns in the
   // stream's order, key flags. version is unique for it.
@@ -34,12 +36,18 @@ struct SnapshotTable {
   std::vector<std::string> expressions;  // by column: what is selected for it
 };
 
-// The leaves of all tables that some stream wants to READ, in the order of their oids. sql's transaction decides what is seen;
-// lock them before (lock_statement) so that nothing of it changes.
+// The leaves of all tables that some stream wants to READ, in the order of their oids, as they are in the snapshot of sql's
+// transaction. What has changed since (a table rewritten, a column dropped) shows once they are locked. kPostgresUnreachable if
+// one of them is gone.
 [[nodiscard]] Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const std::string& publication,
                                                                       std::span<const StreamConfig> streams, StopSignal stop);
 
-// LOCK TABLE ONLY ... IN ACCESS SHARE MODE: against TRUNCATE and rewriting, which would hide rows from the snapshot.
+// The published columns in the stream's order, as pgoutput's Relation message describes them (PostgreSQL: proto.c,
+// logicalrep_write_attrs). Without a version. Pure.
+[[nodiscard]] Relation describe_relation(const TableState& table, const PublishedTable& published, int server_version);
+
+// LOCK TABLE ONLY ... IN ACCESS SHARE MODE: against TRUNCATE and rewriting, which would hide rows from the snapshot. tables is
+// not empty. A server without room for so many locks says 53200, with the setting to raise as a hint.
 [[nodiscard]] std::string lock_statement(std::span<const SnapshotTable> tables);
 
 // About so many blocks hold chunk_bytes of the table, its TOAST included; at least 1.

@@ -7,6 +7,7 @@
 #include <array>
 #include <cctype>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -181,30 +182,69 @@ std::optional<Check> check_delete_key(const StreamConfig& stream, const TableSta
       fmt::format("Run: {} Or set routing_key in [streams.sink] to one of: {}.", full_identity_sql(table), columns));
 }
 
-std::optional<Check> check_snapshot(const StreamConfig& stream, const TableState& table) {
+std::string grant_hint(std::string_view schema, std::string_view table, std::string_view role) {
+  return fmt::format("As the owner, run: GRANT USAGE ON SCHEMA {0} TO {2}; GRANT SELECT ON {1} TO {2};",
+                     quote_sql_identifier(schema), quote_sql_table(schema, table), quote_sql_identifier(role));
+}
+
+Check row_security_warning(const std::string& name, std::string_view schema, std::string_view table) {
+  return warned_check(
+      name,
+      fmt::format("row security is active on table \"{}.{}\": a snapshot reads only the rows that its policies show", schema,
+                  table),
+      "Decoding does not know row security. To read all rows, give the role BYPASSRLS.");
+}
+
+// Leaves are read one by one.
+Check check_leaf(const StreamConfig& stream, const TableState& table, const LeafState& leaf) {
+  const std::string name = fmt::format("stream {}", stream.name);
+  if (leaf.kind == 'f') {
+    return failed_check(name,
+                        fmt::format("stream \"{}\" asks for read, but partition \"{}.{}\" of table \"{}.{}\" is a foreign "
+                                    "table: its changes are not in the WAL of this server",
+                                    stream.name, leaf.schema, leaf.table, table.schema, table.table),
+                        "Detach the partition, or remove \"read\" from the stream's operations.");
+  }
+  if (leaf.persistence == 'u') {
+    return warned_check(name,
+                        fmt::format("partition \"{}.{}\" of table \"{}.{}\" is unlogged: its rows are neither read by a "
+                                    "snapshot nor streamed",
+                                    leaf.schema, leaf.table, table.schema, table.table),
+                        fmt::format("Run: ALTER TABLE {} SET LOGGED;", quote_sql_table(leaf.schema, leaf.table)));
+  }
+  if (!leaf.is_readable) {
+    return failed_check(
+        name,
+        fmt::format("stream \"{}\" asks for read, but we may not SELECT from \"{}.{}\", a partition of table \"{}.{}\"",
+                    stream.name, leaf.schema, leaf.table, table.schema, table.table),
+        grant_hint(leaf.schema, leaf.table, table.asking_role));
+  }
+  return row_security_warning(name, leaf.schema, leaf.table);
+}
+
+std::vector<Check> check_snapshot(const StreamConfig& stream, const TableState& table) {
   const std::string name = fmt::format("stream {}", stream.name);
   if (!stream.operations.read) {
-    return std::nullopt;
+    return {};
   }
   if (!table.is_readable) {
-    return failed_check(name,
-                        fmt::format("stream \"{}\" asks for read, but we may not SELECT from table \"{}.{}\"", stream.name,
-                                    table.schema, table.table),
-                        fmt::format("As the owner, run: GRANT USAGE ON SCHEMA {0} TO {2}; GRANT SELECT ON {1} TO {2};",
-                                    quote_sql_identifier(table.schema), quote_sql_table(table.schema, table.table),
-                                    quote_sql_identifier(table.asking_role)));
+    return {failed_check(name,
+                         fmt::format("stream \"{}\" asks for read, but we may not SELECT from table \"{}.{}\"", stream.name,
+                                     table.schema, table.table),
+                         grant_hint(table.schema, table.table, table.asking_role))};
   }
-  if (table.has_row_security) {
-    return warned_check(
-        name,
-        fmt::format("row security is active on table \"{}.{}\": a snapshot reads only the rows that its policies show",
-                    table.schema, table.table),
-        "Decoding does not know row security. To read all rows, give the role BYPASSRLS.");
+  if (!table.is_partitioned()) {
+    return table.has_row_security ? std::vector{row_security_warning(name, table.schema, table.table)} : std::vector<Check>();
   }
-  return std::nullopt;
+  std::vector<Check> checks;
+  for (const LeafState& leaf : table.odd_leaves) {
+    checks.push_back(check_leaf(stream, table, leaf));
+  }
+  return checks;
 }
 
 }  // namespace
+
 std::vector<Check> check_table(const TableState& table, PublishedOperations published) {
   std::vector<Check> checks{check_kind(table)};
   if (checks.back().status != Check::Status::kFailed) {
@@ -220,9 +260,7 @@ std::vector<Check> check_stream(const StreamConfig& stream, const TableState& ta
       checks.push_back(*std::move(check));
     }
   }
-  if (auto check = check_snapshot(stream, table)) {
-    checks.push_back(*std::move(check));
-  }
+  std::ranges::move(check_snapshot(stream, table), std::back_inserter(checks));
   return checks;
 }
 

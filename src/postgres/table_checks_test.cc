@@ -135,6 +135,31 @@ TEST(CheckStream, WantsTheRoutingKeyInDeletedRows) {
   EXPECT_EQ(problem(check_stream(stream(kDelete, "customer_id"), table, nullptr)), "");
 }
 
+TEST(CheckStream, WantsToReadEachPartitionForASnapshot) {
+  TableState table = partitioned_orders();
+  table.has_row_security = true;  // policies of its own do not count: it is not what is read
+  EXPECT_EQ(problem(check_stream(stream(kRead, "id"), table, nullptr)), "");
+  const auto problem_of = [&table](const LeafState& leaf) {
+    table.odd_leaves = {leaf};
+    EXPECT_EQ(problem(check_stream(stream(kInsert, "id"), table, nullptr)), "");
+    return problem(check_stream(stream(kRead, "id"), table, nullptr));
+  };
+  EXPECT_EQ(problem_of({.schema = "old", .table = "orders_1", .is_readable = false}),
+            "stream \"s\" asks for read, but we may not SELECT from \"old.orders_1\", a partition of table \"public.orders\" | "
+            "As the owner, run: GRANT USAGE ON SCHEMA \"old\" TO \"cdc\"; GRANT SELECT ON \"old\".\"orders_1\" TO \"cdc\";");
+  EXPECT_EQ(
+      problem_of({.schema = "old", .table = "orders_1", .has_row_security = true}),
+      "row security is active on table \"old.orders_1\": a snapshot reads only the rows that its policies show | Decoding "
+      "does not know row security. To read all rows, give the role BYPASSRLS.");
+  EXPECT_EQ(
+      problem_of({.schema = "old", .table = "orders_1", .kind = 'f'}),
+      "stream \"s\" asks for read, but partition \"old.orders_1\" of table \"public.orders\" is a foreign table: its "
+      "changes are not in the WAL of this server | Detach the partition, or remove \"read\" from the stream's operations.");
+  EXPECT_EQ(problem_of({.schema = "old", .table = "orders_1", .persistence = 'u'}),
+            "partition \"old.orders_1\" of table \"public.orders\" is unlogged: its rows are neither read by a snapshot nor "
+            "streamed | Run: ALTER TABLE \"old\".\"orders_1\" SET LOGGED;");
+}
+
 TEST(CheckStream, WantsTheRightToReadForASnapshotOnly) {
   TableState table = orders();
   table.is_readable = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,7 +33,7 @@ select c.oid, c.relkind, c.relpersistence, pg_catalog.pg_get_userbyid(c.relowner
  where n.nspname = $1 and c.relname = $2)";
 
 constexpr const char* kColumnsQuery = R"(
-select attname, attgenerated <> '' from pg_catalog.pg_attribute
+select attname, attgenerated <> '', atttypid, atttypmod from pg_catalog.pg_attribute
  where attrelid = $1::pg_catalog.oid and attnum > 0 and not attisdropped order by attnum)";
 
 // One row per identity column, the table itself first; a null column where there is none. An index serves only if it is valid,
@@ -49,6 +50,19 @@ select c.oid = $1::pg_catalog.oid, n.nspname, c.relname, c.relreplident, a.attna
   left join pg_catalog.pg_attribute a
     on a.attrelid = c.oid and a.attnum = any ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])
  order by 1 desc, n.nspname, c.relname, c.oid, a.attnum)";
+
+constexpr const char* kOddLeavesQuery = R"(
+select * from (
+  select n.nspname, c.relname, c.relkind, c.relpersistence,
+         pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_table_privilege(c.oid, 'SELECT') as is_readable,
+         pg_catalog.row_security_active(c.oid) as has_row_security
+    from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) t
+    join pg_catalog.pg_class c on c.oid = t.relid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+   where t.isleaf) leaf
+ where relkind <> 'r' or relpersistence <> 'p' or not is_readable or has_row_security
+ order by relkind = 'f' desc, is_readable, 1, 2
+ limit 20)";
 
 constexpr const char* kSimilarQuery = R"(
 select n.nspname || '.' || c.relname
@@ -99,6 +113,20 @@ Result<> read_identities(Connection& sql, const std::string& oid, TableState& st
   return {};
 }
 
+Result<std::vector<LeafState>> read_odd_leaves(Connection& sql, const std::string& oid, StopSignal stop) {
+  const QueryResult result = TRY(sql.query(kOddLeavesQuery, {oid}, catalog_deadline(), stop));
+  std::vector<LeafState> leaves;
+  for (int row = 0; row < result.rows(); ++row) {
+    leaves.push_back({.schema = result.text(row, 0),
+                      .table = result.text(row, 1),
+                      .kind = result.text(row, 2).at(0),
+                      .persistence = result.text(row, 3).at(0),
+                      .is_readable = is_true(result, row, 4),
+                      .has_row_security = is_true(result, row, 5)});
+  }
+  return leaves;
+}
+
 }  // namespace
 
 Result<std::optional<TableState>> read_table(Connection& sql, const std::string& schema, const std::string& table,
@@ -110,6 +138,7 @@ Result<std::optional<TableState>> read_table(Connection& sql, const std::string&
   const std::string oid = found.text(0, 0);
   TableState state{.schema = schema,
                    .table = table,
+                   .oid = found.number<std::uint32_t>(0, 0),
                    .kind = found.text(0, 1).at(0),
                    .persistence = found.text(0, 2).at(0),
                    .owner = found.text(0, 3),
@@ -123,9 +152,15 @@ Result<std::optional<TableState>> read_table(Connection& sql, const std::string&
                    .leaves = {}};
   const QueryResult columns = TRY(sql.query(kColumnsQuery, {oid}, catalog_deadline(), stop));
   for (int row = 0; row < columns.rows(); ++row) {
-    state.columns.push_back({.name = columns.text(row, 0), .is_generated = is_true(columns, row, 1)});
+    state.columns.push_back({.name = columns.text(row, 0),
+                             .is_generated = is_true(columns, row, 1),
+                             .type_oid = columns.number<std::uint32_t>(row, 2),
+                             .type_modifier = columns.number<std::int32_t>(row, 3)});
   }
   TRY(read_identities(sql, oid, state, stop));
+  if (state.is_partitioned()) {
+    state.odd_leaves = TRY(read_odd_leaves(sql, oid, stop));
+  }
   return state;
 }
 

@@ -1,6 +1,7 @@
 // TableState: what the catalogs say about a table that a stream names, as far as preflight and publication need it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@ namespace outboxx {
 struct ColumnState {
   std::string name;
   bool is_generated = false;
+  std::uint32_t type_oid = 0;  // a domain's own
+  std::int32_t type_modifier = -1;
 };
 
 // What PostgreSQL puts into the WAL to identify the old row of an UPDATE or DELETE.
@@ -30,9 +33,20 @@ struct IdentityState {
   [[nodiscard]] bool carries(std::string_view column) const;
 };
 
+// A partition that holds rows.
+struct LeafState {
+  std::string schema;
+  std::string table;
+  char kind = 'r';         // pg_class.relkind
+  char persistence = 'p';  // pg_class.relpersistence
+  bool is_readable = true;
+  bool has_row_security = false;  // for us
+};
+
 struct TableState {
   std::string schema;
   std::string table;
+  std::uint32_t oid = 0;
   char kind = 'r';         // pg_class.relkind
   char persistence = 'p';  // pg_class.relpersistence
   std::string owner;
@@ -46,6 +60,9 @@ struct TableState {
   // partitions, and it is the leaf's identity that decides what an UPDATE or DELETE writes.
   IdentityState identity;
   std::vector<IdentityState> leaves;
+  // At most 20 of those that a snapshot cannot read as it reads others: a right to the partitioned table is none to its
+  // partitions, and policies of the one are not policies of the others.
+  std::vector<LeafState> odd_leaves{};
 
   [[nodiscard]] bool is_partitioned() const { return kind == 'p'; }
   [[nodiscard]] const ColumnState* find_column(std::string_view name) const;

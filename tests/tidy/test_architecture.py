@@ -16,7 +16,7 @@ MIDDLE = {"postgres", "format", "sink", "router", "ack_tracker", "status_timer"}
 HTTP = {"http_server", "http_responder", "metrics_text", "process_usage"}
 OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h", "progress_options.h",
            "state_options.h"}
-SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "progress_gate"}
+SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "progress_gate", "snapshot"}
 PIPELINE = SESSION | {"session", "pipeline"}
 COMMANDS = PIPELINE | HTTP | {"retry_policy", "supervisor", "config", "make_sink"}
 MAY_INCLUDE = {
@@ -27,16 +27,18 @@ MAY_INCLUDE = {
     **{layer: MODEL | HTTP for layer in HTTP},
     "shutdown_watch": MODEL,
     "dispatcher": MODEL | MIDDLE,
+    "snapshot": MODEL | MIDDLE,
     "session": SESSION,
     "progress_gate": MODEL,
     "start_decision": MODEL | {"postgres"},
     "state_store": MODEL | {"sink", "config"},
     "start_slot": MODEL | {"postgres", "start_decision", "state_store"},
+    "start_snapshot": MODEL | {"postgres", "start_slot"},
     "pipeline": PIPELINE,
     "make_sink": MODEL | {"sink", "config"},
     "retry_policy": {"base"},
     "supervisor": PIPELINE | {"config", "make_sink", "retry_policy", "start_decision", "start_slot",
-                              "state_store"},
+                              "start_snapshot", "state_store"},
     "config": MODEL,
     "commands": COMMANDS,
     "cli": COMMANDS | {"commands"},
@@ -51,6 +53,7 @@ HOMES = {
     r"librdkafka/": r"src/sink/kafka_.*",
     r"httplib\.h": r"src/http_(server|responder)\.(cc|h)",
     r"prometheus/": r"src/(metrics_text|http_server)\.(cc|h)",
+    r"nlohmann/": r"src/model/state_record\.cc",
     r"spdlog/": r"src/base/log\.(cc|h)",
 }
 
