@@ -32,6 +32,7 @@
 #include "postgres/snapshot_reader.h"
 #include "sink/sink.h"
 #include "snapshot_chunks.h"
+#include "snapshot_report.h"
 
 namespace outboxx {
 
@@ -70,7 +71,7 @@ class Snapshot {
   // Rows are there that poll(2) does not announce: do not wait.
   [[nodiscard]] bool has_more() const { return has_more_ && !is_blocked_; }
   // When turn() has something to do although nothing happened.
-  [[nodiscard]] TimePoint next() const { return next_report_; }
+  [[nodiscard]] TimePoint next() const { return report_.next(); }
 
   // No chunk is begun while it is set; those under way end.
   void set_closing(bool is_closing) { is_closing_ = is_closing; }
@@ -125,7 +126,6 @@ class Snapshot {
   void arrive(const Chunk& chunk);
   void end_table(std::size_t table);
   void complete(TimePoint now);
-  void report(TimePoint now);
 
   Sink& sink_;
   Metrics& metrics_;
@@ -163,8 +163,7 @@ class Snapshot {
   Record record_;
   // For people.
   TimePoint started_at_;
-  TimePoint next_report_;
-  std::uint64_t reported_rows_ = 0;
+  SnapshotReport report_;
 };
 
 }  // namespace outboxx
