@@ -83,6 +83,8 @@ Session::Wait Session::prepare_wait(TimePoint now) {
             .until = reading_now ? std::min(next_deadline(), read_at_latest_) : next_deadline()};
   if ((reading_now && more_buffered_) || (serves_snapshot && snapshot_->has_more())) {
     wait.until = now;
+  } else if (serves_snapshot) {
+    wait.until = std::min(wait.until, snapshot_->next_report());
   }
   return wait;
 }

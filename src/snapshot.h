@@ -70,8 +70,8 @@ class Snapshot {
   [[nodiscard]] std::span<const pollfd> prepare_wait();
   // Rows are there that poll(2) does not announce: do not wait.
   [[nodiscard]] bool has_more() const { return has_more_ && !is_blocked_; }
-  // When turn() has something to do although nothing happened.
-  [[nodiscard]] TimePoint next() const { return report_.next(); }
+  // When turn() has something to tell people although nothing happened; never once all rows are read.
+  [[nodiscard]] TimePoint next_report() const { return all_read() ? TimePoint::max() : report_.next(); }
 
   // No chunk is begun while it is set; those under way end.
   void set_closing(bool is_closing) { is_closing_ = is_closing; }

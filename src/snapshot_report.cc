@@ -147,7 +147,8 @@ void SnapshotReport::end() {
 
 SnapshotRates SnapshotReport::rates_since_oldest(const Sample& sample, std::size_t samples_kept) {
   const Sample& oldest = samples_.front();
-  const double time = std::max(duration<double>(sample.at - oldest.at).count(), 0.001);
+  // The first rows come in a moment, and the rate of that one is nobody's.
+  const double time = std::max(duration<double>(sample.at - oldest.at), duration<double>(kDrawInterval)).count();
   const SnapshotRates rates{.rows = static_cast<double>(sample.rows - oldest.rows) / time,
                             .bytes = static_cast<double>(sample.bytes - oldest.bytes) / time};
   samples_.push_back(sample);

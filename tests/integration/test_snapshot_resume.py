@@ -6,13 +6,12 @@ import time
 
 import pytest
 from support import consume, stream, wait_until
-from support.snapshot import THROTTLE, Changes, Rebuilt, create_table, rows_of
+from support.snapshot import THROTTLE, Changes, Rebuilt, create_table, rows_of, rows_read
 
 ALL = ("read", "insert", "update", "delete")
 SLOT = "outboxx_slot"
 COMMITTED = {"isolation.level": "read_committed"}
 SMALL_CHUNKS = {"source.postgres.snapshot.chunk_bytes": 65536, **THROTTLE}
-READS = 'outboxx_events_processed_total{operation="READ",stream="%s"}'
 
 
 def reading(table, topic):
@@ -27,7 +26,7 @@ def create_numbers(postgres, rows):
 
 def wait_rows(outboxx, stream_name, count, deadline=20):
     """So many rows were read by the process as it runs now."""
-    wait_until(lambda: outboxx.metrics().get(READS % stream_name, 0) >= count, deadline, f"{count} rows were read")
+    wait_until(lambda: rows_read(outboxx, stream_name) >= count, deadline, f"{count} rows were read")
 
 
 def wait_delivered(postgres, deadline=60):

@@ -8,6 +8,7 @@ import psycopg
 
 UNKNOWN = "__outboxx_unknown_value__"  # a TOASTed value that an UPDATE did not change
 THROTTLE = {"sink.kafka.in_flight_bytes_max": 65536, "sink.kafka.properties": {"linger.ms": "20"}}
+READS = 'outboxx_events_processed_total{stream="%s",operation="READ"}'
 COLUMNS = "ident, id, region, version, note, big"
 
 
@@ -33,6 +34,11 @@ def rows_of(postgres, table, columns=COLUMNS):
     """ident -> the row as the topic has it."""
     names = columns.split(", ")
     return {row[0]: dict(zip(names, row)) for row in postgres.query(f"select {columns} from {table}")}
+
+
+def rows_read(outboxx, stream_name):
+    """By the process as it runs now."""
+    return outboxx.metrics().get(READS % stream_name, 0)
 
 
 class Rebuilt:
