@@ -57,7 +57,7 @@ TEST(ProgressLine, TellsHoursAndWhatItDoesNotKnowYetAndOneTableAsOne) {
   summary.percent = 99.97;
   summary.rows = 1'234'567'890;
   summary.eta_seconds = 3'725;
-  EXPECT_EQ(progress_line(summary, {.rows = 12'345'678, .bytes = 1'512'400'000}, 84),
+  EXPECT_EQ(progress_line(summary, {.rows = 12'345'678, .bytes = 1'512'400'000}, 85),
             "snapshot  99.9%  [#########-]  1,234,567,890 rows  12M rows/s  1512 MB/s  ETA 1:02:05");
   summary.percent = 0;
   summary.rows = 0;
