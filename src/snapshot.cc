@@ -133,6 +133,7 @@ void Snapshot::announce() {
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;
   std::int64_t done = 0;
+  const auto again = std::ranges::count_if(chunks_, &SnapshotChunk::only_moved);
   for (std::size_t index = 0; index < tables_.size(); ++index) {
     rows += open_.tables[index].estimated_rows;
     bytes += open_.tables[index].bytes;
@@ -150,7 +151,8 @@ void Snapshot::announce() {
                                  {"tables_done", done},
                                  {"estimated_rows", rows},
                                  {"bytes", bytes},
-                                 {"chunks", chunks_.size()},
+                                 {"chunks", chunks_.size() - static_cast<std::size_t>(again)},
+                                 {"chunks_again", again},
                                  {"connections", readings_.size()}});
 }
 
@@ -170,7 +172,7 @@ bool Snapshot::is_wanted(const Reading& reading) const {
 }
 
 Result<> Snapshot::turn(TimePoint now) {
-  progress_.state.set(std::to_underlying(is_complete_ ? SnapshotRunState::kDone : SnapshotRunState::kReading));
+  begin_reading(now);
   has_more_ = false;
   if (is_blocked_) {
     TRY(offer());
@@ -185,6 +187,16 @@ Result<> Snapshot::turn(TimePoint now) {
   }
   report_.turn(now);
   return {};
+}
+
+// The first turn: until then, the stream had to come to the point.
+void Snapshot::begin_reading(TimePoint now) {
+  if (progress_.state.value() != std::to_underlying(SnapshotRunState::kWaiting)) {
+    return;
+  }
+  progress_.state.set(std::to_underlying(SnapshotRunState::kReading));
+  log::info("snapshot: the stream has come to its point, reading",
+            {{"point", open_.point}, {"waited_ms", duration_cast<milliseconds>(now - started_at_).count()}});
 }
 
 Result<> Snapshot::read(Reading& reading) {

@@ -117,6 +117,7 @@ class Snapshot {
   void prepare_tables(std::span<const StreamConfig> streams);
   void announce();
   [[nodiscard]] bool is_wanted(const Reading& reading) const;
+  void begin_reading(TimePoint now);
   [[nodiscard]] Result<> read(Reading& reading);
   [[nodiscard]] Result<> start_next_chunk(Reading& reading);
   void take_row(Reading& reading);

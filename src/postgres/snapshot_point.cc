@@ -31,7 +31,7 @@ constexpr std::size_t kSlotNameMax = 63;  // NAMEDATALEN - 1
 constexpr std::string_view kSuffix = "_snapshot";
 // For all locks of a snapshot; the server gives up first.
 constexpr std::chrono::seconds kLockTimeout{30};
-constexpr const char* kServerLockTimeout = "SET LOCAL lock_timeout = '10s'";
+constexpr const char* kServerLockTimeout = "SET LOCAL lock_timeout = '5s'";
 
 // pg_class is read in the snapshot, pg_relation_filenode() tells the present: they differ if the table was rewritten or
 // truncated in between. Under the lock, "in between" is over. One that was created since is not in the snapshot at all.
@@ -59,7 +59,6 @@ Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, Sto
   if (tables.empty()) {
     return {};
   }
-  TRY(sql.query(kServerLockTimeout, {}, catalog_deadline(), stop));
   auto locked = sql.query(lock_statement(tables), {}, Clock::now() + kLockTimeout, stop);
   if (!locked) {
     return fail_with_context("could not lock the tables of the snapshot", snapshot_error(std::move(locked).error()));
@@ -93,6 +92,7 @@ Result<OpenSnapshot> open_snapshot(const PostgresOptions& options, std::span<con
     open.readers.push_back(TRY(SnapshotReader::open(options, point.snapshot, stop)));
   }
   Connection& sql = open.readers.front().connection();
+  TRY(sql.query(kServerLockTimeout, {}, catalog_deadline(), stop));
   auto tables = read_snapshot_tables(sql, options.publication_name, streams, stop);
   if (!tables) {
     return std::unexpected(snapshot_error(std::move(tables).error()));
