@@ -114,7 +114,7 @@ Result<OpenStream> open_slot_stream(const Config& config, Connection& sql, Histo
     history.snapshot = {.is_pending = true, .tables = {}};
   }
   SnapshotState& snapshot_state = started.state ? started.state->snapshot : history.snapshot;
-  auto snapshot = TRY(open_pending_snapshot(options, config.streams, snapshot_state, started, sql, stop));
+  auto snapshot = TRY(open_pending_snapshot(config, snapshot_state, started, sql, stop));
   auto stream = TRY(LibpqStream::start(std::move(replication),
                                        {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop));
   return OpenStream{.stream = std::move(stream),

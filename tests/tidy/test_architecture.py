@@ -34,7 +34,7 @@ MAY_INCLUDE = {
     "start_decision": MODEL | {"postgres"},
     "state_store": MODEL | {"sink", "config"},
     "start_slot": MODEL | {"postgres", "start_decision", "state_store"},
-    "start_snapshot": MODEL | {"postgres", "start_slot"},
+    "start_snapshot": MODEL | {"postgres", "start_slot", "config"},
     "pipeline": PIPELINE,
     "make_sink": MODEL | {"sink", "config"},
     "retry_policy": {"base"},
