@@ -155,20 +155,20 @@ TRAPS = [
 def test_settings_of_the_role_change_no_value(version, postgres, make_outboxx):
     """An ALTER ROLE by somebody else would change what is read, or that it is read at all."""
     postgres.execute(*TRAPS[:1], *(TRAPS[1:] if postgres.version > 14 else []),
-                     "create table public.t (id int primary key, d date, ts timestamp, tz timestamptz, i interval, b bytea, f float8, r regclass, a timestamptz[])",
+                     "create table public.t (id int primary key, d date, ts timestamp, tz timestamptz, i interval, b bytea, f float8, r regclass, a timestamptz[], pad text)",
                      "create table traps.t (id int)")
     for name, setting in SETTINGS.items():
         postgres.execute(f"alter role postgres set {name} to {setting if ',' in setting else literal(setting)}")
     with postgres.connect(options="-c search_path=public -c statement_timeout=0 -c lock_timeout=0 -c timezone=UTC") as connection:
         row = ("insert into public.t select g, '2024-02-29', '2024-02-29 12:34:56.789', '2024-02-29 12:34:56+00', '1 year 2 days 03:04:05', '\\x00ff5c',"
-               " 0.1 + 0.2::float8, 'public.t', '{2024-02-29 12:34:56+00}' from generate_series(1, 3) g")
+               " 0.1 + 0.2::float8, 'public.t', '{2024-02-29 12:34:56+00}', repeat(md5(g::text), 25) from generate_series(1, 15000) g")  # several chunks
         connection.execute(row)
         outboxx = make_outboxx(postgres, None, [stream("t", operations=OPERATIONS)], config={"metadata.version": version}).start()
-        read = events(outboxx, 3)
+        read = events(outboxx, 15_000)
         connection.execute("truncate public.t")
         connection.execute(row)
-    inserted = events(outboxx, 6)[3:]
-    assert [operation for operation, _, _ in [*read, *inserted]] == ["READ"] * 3 + ["INSERT"] * 3
+    inserted = events(outboxx, 30_000)[15_000:]
+    assert [operation for operation, _, _ in [*read, *inserted]] == ["READ"] * 15_000 + ["INSERT"] * 15_000
     assert by_table(read) == by_table(inserted)
     assert dict(read[0][2])["tz"] == ("2024-02-29 12:34:56+00" if version == "v1" else "2024-02-29 09:04:56-03:30")
     assert outboxx.stop() == 0
