@@ -9,12 +9,14 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "process_usage.h"
+#include "snapshots_json.h"
 
 namespace outboxx {
 namespace {
 
 constexpr std::chrono::seconds kLoopStuckAfter{90};
 constexpr const char* kPlainText = "text/plain; charset=utf-8";
+constexpr const char* kJson = "application/json";
 
 struct Answer {
   int status = 200;
@@ -110,6 +112,9 @@ struct HttpResponder::Impl : httplib::Server {
     }
     if (path == "/readyz") {
       return readiness(metrics);
+    }
+    if (path == "/snapshots") {
+      return {.body = snapshots_json(metrics.snapshot, wall_now()), .content_type = kJson};
     }
     return {.status = 404, .body = "not found\n"};
   }

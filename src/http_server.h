@@ -1,4 +1,4 @@
-// HttpServer: /metrics, /healthz and /readyz, on a thread of its own that only reads Metrics.
+// HttpServer: /metrics, /healthz, /readyz and /snapshots, on a thread of its own that only reads Metrics.
 //
 // /healthz is about the loop: 503 if it has not turned for 90 s. /readyz is 200 while changes can flow: PostgreSQL streams and
 // the sink answers. Clients can neither slow the pipeline nor each other: one thread serves all of them without blocking, a

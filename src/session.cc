@@ -83,6 +83,8 @@ Session::Wait Session::prepare_wait(TimePoint now) {
             .until = reading_now ? std::min(next_deadline(), read_at_latest_) : next_deadline()};
   if ((reading_now && more_buffered_) || (serves_snapshot && snapshot_->has_more())) {
     wait.until = now;
+  } else if (serves_snapshot && !is_ending()) {
+    wait.until = std::min(wait.until, snapshot_->next_report());
   }
   return wait;
 }
@@ -287,9 +289,8 @@ Result<> Session::serve_snapshot(TimePoint now) {
   if (snapshot_ == nullptr || !held()) {
     return {};
   }
-  const bool is_ending = state_ == State::kEndingCopy || state_ == State::kEnded;
   snapshot_->set_closing(stopping() || gate_.is_full(records(), bytes(), now));
-  if (!is_ending) {
+  if (!is_ending()) {
     TRY(snapshot_->turn(now));
   }
   if (!snapshot_->all_read() || stopping()) {

@@ -41,7 +41,6 @@ using std::chrono::seconds;
 
 // Of one connection, before the next one and the rest of the loop have their turn.
 constexpr int kRowsPerTurn = 512;
-constexpr seconds kReportInterval{10};
 
 // For people; names that need quotes keep them where they stand apart.
 std::string plain_name(const SnapshotTable& table) {
@@ -81,7 +80,7 @@ Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& a
       open_(std::move(open)),
       is_transactional_(options.is_transactional),
       started_at_(now),
-      next_report_(now + kReportInterval) {
+      report_(progress_) {
   for (const StreamConfig& stream : parts.streams) {
     formats_.push_back(make_format(stream, options.format));
   }
@@ -102,6 +101,7 @@ Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& a
     tables_[chunk.table].moved_left += chunk.only_moved ? 1 : 0;
   }
   announce();
+  report_.start(now);
   if (chunks_.empty()) {
     complete(now);
   }
@@ -109,6 +109,7 @@ Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& a
 
 void Snapshot::prepare_tables(std::span<const StreamConfig> streams) {
   Router router(streams);
+  progress_.run.set(progress_.run.value() + 1);
   tables_.resize(open_.tables.size());
   for (std::size_t index = 0; index < tables_.size(); ++index) {
     const SnapshotTable& table = open_.tables[index];
@@ -117,8 +118,12 @@ void Snapshot::prepare_tables(std::span<const StreamConfig> streams) {
     SnapshotTableProgress& progress = progress_.table(plain_name(table));
     progress.blocks_total.set(table.blocks);
     progress.bytes_total.set(static_cast<std::int64_t>(table.bytes));
-    progress.estimated_rows.set(static_cast<std::int64_t>(table.estimated_rows));
+    // Never analyzed, then.
+    const bool is_unknown = table.estimated_rows == 0 && table.blocks > 0;
+    progress.estimated_rows.set(is_unknown ? -1 : static_cast<std::int64_t>(table.estimated_rows));
     progress.blocks_done.set(blocks_done(state_.tables[index], table.blocks));
+    progress.blocks_before.set(progress.blocks_done.value());
+    progress.run.set(progress_.run.value());
     set_state(progress.state, state_.tables[index].is_done ? SnapshotTableState::kDone : SnapshotTableState::kWaiting);
     tables_[index].progress = &progress;
   }
@@ -180,7 +185,7 @@ Result<> Snapshot::turn(TimePoint now) {
     readings_.clear();
     open_.readers.clear();  // the server may forget the snapshot, and the tables are free
   }
-  report(now);
+  report_.turn(now);
   return {};
 }
 
@@ -354,28 +359,13 @@ void Snapshot::complete(TimePoint now) {
   state_.is_pending = false;
   ++revision_;
   is_complete_ = true;
-  next_report_ = TimePoint::max();
+  report_.end();
   progress_.state.set(std::to_underlying(SnapshotRunState::kDone));
   progress_.ended_us.set(wall_now().time_since_epoch().count());
   log::info("snapshot complete", {{"rows", next_ordinal_},
                                   {"records", records_},
                                   {"seconds", duration_cast<seconds>(now - started_at_).count()},
                                   {"rows_per_second", per_second(next_ordinal_, now - started_at_)}});
-}
-
-void Snapshot::report(TimePoint now) {
-  if (now < next_report_) {
-    return;
-  }
-  const Duration since = now - next_report_ + kReportInterval;
-  log::info("snapshot in progress",
-            {{"rows", next_ordinal_},
-             {"rows_per_second", per_second(next_ordinal_ - std::exchange(reported_rows_, next_ordinal_), since)},
-             {"chunks_done", chunks_arrived_},
-             {"chunks", chunks_.size()},
-             {"tables_done", progress_.tables_done.value()},
-             {"tables", tables_.size()}});
-  next_report_ = now + kReportInterval;
 }
 
 }  // namespace outboxx

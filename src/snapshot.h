@@ -32,6 +32,7 @@
 #include "postgres/snapshot_reader.h"
 #include "sink/sink.h"
 #include "snapshot_chunks.h"
+#include "snapshot_report.h"
 
 namespace outboxx {
 
@@ -69,6 +70,8 @@ class Snapshot {
   [[nodiscard]] std::span<const pollfd> prepare_wait();
   // Rows are there that poll(2) does not announce: do not wait.
   [[nodiscard]] bool has_more() const { return has_more_ && !is_blocked_; }
+  // When turn() has something to tell people although nothing happened; never once all rows are read.
+  [[nodiscard]] TimePoint next_report() const { return all_read() ? TimePoint::max() : report_.next(); }
 
   // No chunk is begun while it is set; those under way end.
   void set_closing(bool is_closing) { is_closing_ = is_closing; }
@@ -124,7 +127,6 @@ class Snapshot {
   void arrive(const Chunk& chunk);
   void end_table(std::size_t table);
   void complete(TimePoint now);
-  void report(TimePoint now);
 
   Sink& sink_;
   Metrics& metrics_;
@@ -162,8 +164,7 @@ class Snapshot {
   Record record_;
   // For people.
   TimePoint started_at_;
-  TimePoint next_report_;
-  std::uint64_t reported_rows_ = 0;
+  SnapshotReport report_;
 };
 
 }  // namespace outboxx
