@@ -35,7 +35,7 @@ constexpr auto kMendedByANewSnapshot =
 }  // namespace
 
 Result<SnapshotReader> SnapshotReader::open(const PostgresOptions& options, const std::string& snapshot, StopSignal stop) {
-  SnapshotReader reader(TRY(Connection::open(options, ConnectionMode::kSql, stop)));
+  SnapshotReader reader(TRY(Connection::open(options, ConnectionMode::kSnapshot, stop)));
   Connection& connection = reader.connection_;
   TRY(connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", {}, catalog_deadline(), stop));
   auto imported =
