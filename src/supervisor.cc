@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "base/wait.h"
+#include "incremental.h"
 #include "make_sink.h"
+#include "model/snapshot_job.h"
 #include "model/snapshot_state.h"
 #include "pipeline.h"
 #include "postgres/connection.h"
@@ -28,6 +30,7 @@
 #include "retry_policy.h"
 #include "sink/sink.h"
 #include "snapshot.h"
+#include "snapshot_mailbox.h"
 #include "start_decision.h"
 #include "start_slot.h"
 #include "start_snapshot.h"
@@ -54,6 +57,7 @@ struct History {
   std::optional<SessionId> session;  // the last one that streamed
   milliseconds silence_limit = kSilenceLimit;
   SnapshotState snapshot;  // if no state is kept
+  SnapshotJobs jobs;       // then too
   Lsn split_commit;        // the newest transaction that was found to be too large for one Kafka transaction
 };
 
@@ -62,6 +66,7 @@ struct Wiring {
   const Config& config;
   const SignalFd& signals;
   Metrics& metrics;
+  SnapshotMailbox& mailbox;
 };
 
 struct OpenStream {
@@ -182,7 +187,7 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
 }
 
 Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
-  const auto& [config, signals, metrics] = wiring;
+  const auto& [config, signals, metrics, mailbox] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
   SlotMonitor monitor(std::move(sql), open.slot_name, metrics, Clock::now());
   std::optional<Snapshot> snapshot;
@@ -194,13 +199,18 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
                                        .chunk_bytes = config.postgres.snapshot.chunk_bytes},
                      Clock::now());
   }
+  IncrementalSnapshot incremental(
+      {.sink = sink, .metrics = metrics, .streams = config.streams, .postgres = config.postgres, .mailbox = mailbox},
+      open.start.state ? open.start.state->jobs : history.jobs,
+      {.format = open.start.format, .is_transactional = config.progress.is_transactional});
   Pipeline pipeline({.stream = *open.stream,
                      .sink = sink,
                      .monitor = &monitor,
                      .signals = signals,
                      .metrics = metrics,
                      .streams = config.streams,
-                     .snapshot = snapshot ? &*snapshot : nullptr},
+                     .snapshot = snapshot ? &*snapshot : nullptr,
+                     .incremental = open.start.ends_with_snapshot ? nullptr : &incremental},
                     config.pipeline, open.start, Clock::now());
   log::info("streaming", {{"slot", open.slot_name},
                           {"publication", config.postgres.publication_name},
@@ -226,6 +236,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   if (snapshot && !open.start.state) {
     history.snapshot = snapshot->state();
   }
+  history.jobs = incremental.jobs();
   history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
   history.silence_limit = next_silence_limit(history.silence_limit, pipeline.peer_was_silent(), moved_forward);
   if (!ended && pipeline.stopping() && retry_after(ended.error(), history.phase, true)) {
@@ -237,7 +248,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
 }
 
 Result<> run_session(const Wiring& wiring, History& history) {
-  const auto& [config, signals, metrics] = wiring;
+  const auto& [config, signals, metrics, mailbox] = wiring;
   const StopSignal stop = signals.stop();
   const bool is_first = history.phase == Phase::kFirstStart;
   history.phase = is_first ? Phase::kFirstStart : Phase::kConnecting;
@@ -288,12 +299,13 @@ class RetryReport {
 
 }  // namespace
 
-Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, UnreachableAtStart at_start) {
+Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, SnapshotMailbox& mailbox,
+                 UnreachableAtStart at_start) {
   Backoff backoff(kFirstRetryWait, kLongestRetryWait);
   RetryReport report;
   History history;
   while (true) {
-    Result<> ended = run_session({.config = config, .signals = signals, .metrics = metrics}, history);
+    Result<> ended = run_session({.config = config, .signals = signals, .metrics = metrics, .mailbox = mailbox}, history);
     if (ended) {
       return ended;
     }

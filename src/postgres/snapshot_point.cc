@@ -31,7 +31,7 @@ constexpr std::size_t kSlotNameMax = 63;  // NAMEDATALEN - 1
 constexpr std::string_view kSuffix = "_snapshot";
 // For all locks of a snapshot; the server gives up first.
 constexpr std::chrono::seconds kLockTimeout{30};
-constexpr const char* kServerLockTimeout = "SET LOCAL lock_timeout = '10s'";
+constexpr std::chrono::seconds kServerLockTimeout{10};
 
 // pg_class is read in the snapshot, pg_relation_filenode() tells the present: they differ if the table was rewritten or
 // truncated in between. Under the lock, "in between" is over. One that was created since is not in the snapshot at all.
@@ -55,19 +55,20 @@ Result<> check_not_rewritten(Connection& sql, std::span<const SnapshotTable> tab
               fmt::format("table {} was rewritten or truncated while its snapshot was made", changed->quoted_name));
 }
 
-Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, StopSignal stop) {
+}  // namespace
+
+Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, std::chrono::milliseconds timeout,
+                     StopSignal stop) {
   if (tables.empty()) {
     return {};
   }
-  TRY(sql.query(kServerLockTimeout, {}, catalog_deadline(), stop));
+  TRY(sql.query(fmt::format("SET LOCAL lock_timeout = {}", timeout.count()), {}, catalog_deadline(), stop));
   auto locked = sql.query(lock_statement(tables), {}, Clock::now() + kLockTimeout, stop);
   if (!locked) {
     return fail_with_context("could not lock the tables of the snapshot", snapshot_error(std::move(locked).error()));
   }
   return check_not_rewritten(sql, tables, stop);
 }
-
-}  // namespace
 
 std::string temporary_slot_name(const std::string& slot_name) {
   return slot_name.substr(0, kSlotNameMax - kSuffix.size()).append(kSuffix);
@@ -98,7 +99,7 @@ Result<OpenSnapshot> open_snapshot(const PostgresOptions& options, std::span<con
     return std::unexpected(snapshot_error(std::move(tables).error()));
   }
   open.tables = *std::move(tables);
-  TRY(lock_tables(sql, open.tables, stop));
+  TRY(lock_tables(sql, open.tables, kServerLockTimeout, stop));
   // 64 bits with the epoch; of rows, 32 are known.
   const QueryResult xmin =
       TRY(sql.query("select (pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8 & "
