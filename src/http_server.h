@@ -1,4 +1,4 @@
-// HttpServer: /metrics, /healthz and /readyz, on a thread of its own that only reads Metrics.
+// HttpServer: /metrics, /healthz, /readyz and /snapshots, on a thread of its own that only reads Metrics.
 //
 // /healthz is about the loop: 503 if it has not turned for 90 s. /readyz is 200 while changes can flow: PostgreSQL streams and
 // the sink answers. Clients can neither slow the pipeline nor each other: one thread serves all of them without blocking, a
@@ -12,13 +12,14 @@
 #include "base/metrics.h"
 #include "http_options.h"
 #include "metrics_text.h"
+#include "snapshot_mailbox.h"
 
 namespace outboxx {
 
 class HttpServer {
  public:
-  // Binds and starts to serve. metrics outlives the server. kConfig if the address cannot be bound.
-  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, const Metrics& metrics,
+  // Binds and starts to serve. metrics and mailbox outlive the server. kConfig if the address cannot be bound.
+  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, const Metrics& metrics, SnapshotMailbox& mailbox,
                                                                  const BuildInfo& build);
 
   // Stops serving and joins the thread.

@@ -21,6 +21,8 @@
 #include "base/metrics.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
+#include "snapshot_testing.h"
+#include "snapshots_json.h"
 
 namespace outboxx {
 namespace {
@@ -146,6 +148,16 @@ TEST(HttpServer, ServesMetrics) {
   EXPECT_NE(answer.find("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), std::string::npos) << answer;
   EXPECT_NE(answer.find("\noutboxx_events_processed_total{stream=\"orders\",operation=\"INSERT\"} 3\n"), std::string::npos);
   EXPECT_NE(answer.find("\noutboxx_build_info{version=\"1.0.0\",libpq=\"15.14\",librdkafka=\"2.0.2\"} 1\n"), std::string::npos);
+}
+
+TEST(HttpServer, ServesTheProgressOfSnapshots) {
+  Metrics metrics;
+  const auto server = start(metrics);
+  EXPECT_EQ(get(*server, "/snapshots"),
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 208\r\nContent-Type: application/json\r\n\r\n" +
+                snapshots_json(metrics.snapshot, wall_now()));
+  set_half_way(metrics.snapshot);
+  EXPECT_NE(get(*server, "/snapshots").find(R"("state":"running")"), std::string::npos);
 }
 
 TEST(HttpServer, RefusesWhatItDoesNotServe) {

@@ -15,8 +15,6 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/metrics.h"
-#include "base/snapshot_progress.h"
 #include "base/time.h"
 #include "base/wait.h"
 #include "model/change.h"
@@ -53,16 +51,10 @@ const StreamConfig* find_stream(std::span<const StreamConfig> streams, const std
   return found == streams.end() ? nullptr : &*found;
 }
 
-std::string plain_name(std::string quoted_name) {
-  std::erase(quoted_name, '"');
-  return quoted_name;
-}
-
 }  // namespace
 
 IncrementalSnapshot::IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, const Options& options)
-    : metrics_(parts.metrics),
-      streams_(parts.streams),
+    : streams_(parts.streams),
       mailbox_(parts.mailbox),
       is_transactional_(options.is_transactional),
       jobs_(std::move(jobs)),
@@ -306,10 +298,6 @@ void IncrementalSnapshot::take_opened(TimePoint now) {
   Router router(streams_);
   const auto wanting = router.route(chunk_.table.relation, Operation::kRead);
   chunk_streams_.assign(wanting.begin(), wanting.end());
-  progress_ = &metrics_.snapshot.table(plain_name(chunk_.table.quoted_name));
-  progress_->estimated_rows.set(static_cast<std::int64_t>(chunk_.table.estimated_rows));
-  progress_->bytes_total.set(static_cast<std::int64_t>(chunk_.table.bytes));
-  progress_->state.set(std::to_underlying(SnapshotTableState::kReading));
   rows_.set_point(chunk_.point, wall_now());
   ++unit_;
   chunk_outstanding_ = 0;
@@ -353,8 +341,6 @@ Result<> IncrementalSnapshot::offer() {
   is_begun_ = is_begun_ || accepted->records > 0;
   chunk_outstanding_ += accepted->records;
   outstanding_ += accepted->records;
-  progress_->bytes.add(accepted->bytes);
-  progress_->rows.add(rows_.is_blocked() ? 0 : 1);
   return {};
 }
 
@@ -396,9 +382,6 @@ void IncrementalSnapshot::arrive() {
     return;
   }
   SnapshotJob job = *found;
-  if (ends_table && progress_ != nullptr) {
-    progress_->state.set(std::to_underlying(SnapshotTableState::kDone));
-  }
   if (jobs_.arrive(job_, prepared_->next, rows, ends_table)) {
     job.tables_done = job.tables.size();
     log::info("snapshot job complete", {{"job", job.id}, {"rows", job.rows}});

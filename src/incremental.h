@@ -23,7 +23,6 @@
 #include "base/error.h"
 #include "base/lsn.h"
 #include "base/metrics.h"
-#include "base/snapshot_progress.h"
 #include "base/time.h"
 #include "format/format.h"
 #include "model/snapshot_job.h"
@@ -124,7 +123,6 @@ class IncrementalSnapshot {
   void fail_job(const Error& error);
   void publish();
 
-  Metrics& metrics_;
   std::span<const StreamConfig> streams_;
   SnapshotMailbox& mailbox_;
   bool is_transactional_;
@@ -150,7 +148,6 @@ class IncrementalSnapshot {
   Result<OpenChunk> opened_;
   OpenChunk chunk_;
   std::vector<std::size_t> chunk_streams_;
-  SnapshotTableProgress* progress_ = nullptr;
   UnitId unit_ = kIncrementalUnits;
   std::uint64_t chunk_outstanding_ = 0;
   std::uint64_t outstanding_ = 0;  // with those of chunks that were lost

@@ -8,8 +8,12 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <string>
 #include <utility>
 #include <vector>
+
+#include "base/snapshot_progress.h"
+#include "snapshot_summary.h"
 
 namespace outboxx {
 namespace {
@@ -20,6 +24,11 @@ using prometheus::MetricType;
 using Families = std::vector<MetricFamily>;
 
 constexpr double kMicrosecond = 1e6;  // a second has so many
+// A database may have thousands of tables, and each scrape is stored for weeks. Those beyond are one sample, so that sums stay
+// right; which ones have their own never changes, for a counter must not vanish and come back. No table has a name without a
+// dot.
+constexpr std::size_t kSnapshotTablesShown = 200;
+constexpr const char* kOtherTables = "other";
 
 double seconds(std::int64_t microseconds) {
   return static_cast<double>(microseconds) / kMicrosecond;
@@ -155,6 +164,47 @@ void add_state(Families& out, const Metrics& metrics, const ScrapeMoment& moment
               static_cast<double>(moment.log_lines_dropped));
 }
 
+void add_table_sample(MetricFamily& family, const std::string& table, double value) {
+  ClientMetric& sample = family.metric.emplace_back();
+  sample.label = {{"table", table}};
+  (family.type == MetricType::Counter ? sample.counter.value : sample.gauge.value) = value;
+}
+
+void add_snapshot_tables(MetricFamily& family, const SnapshotProgress& progress,
+                         double (*value)(const SnapshotTableProgress&)) {
+  std::size_t count = 0;
+  double others = 0;
+  for (const SnapshotTableProgress* table = progress.first(); table != nullptr; table = next(*table)) {
+    if (++count <= kSnapshotTablesShown) {
+      add_table_sample(family, table->name, value(*table));
+    } else {
+      others += value(*table);
+    }
+  }
+  if (count > kSnapshotTablesShown) {
+    add_table_sample(family, kOtherTables, others);
+  }
+}
+
+void add_snapshot(Families& out, const SnapshotProgress& progress, WallTime now) {
+  const SnapshotSummary summary = summarize(progress, now);
+  add_gauge(out, "outboxx_snapshot_running", "1 while a snapshot is read", summary.is_running() ? 1 : 0);
+  add_gauge(out, "outboxx_snapshot_seconds", "Since the snapshot began, or how long the last one took",
+            seconds(summary.elapsed.count()));
+  add_snapshot_tables(
+      add_family(out, MetricType::Counter, "outboxx_snapshot_rows_total", "Rows of snapshots accepted by the sink"), progress,
+      [](const SnapshotTableProgress& table) { return static_cast<double>(table.rows.value()); });
+  add_snapshot_tables(
+      add_family(out, MetricType::Counter, "outboxx_snapshot_bytes_total", "Bytes of keys and values of these rows"), progress,
+      [](const SnapshotTableProgress& table) { return static_cast<double>(table.bytes.value()); });
+  add_snapshot_tables(
+      add_family(out, MetricType::Gauge, "outboxx_snapshot_blocks", "Blocks of the table when its snapshot was planned"),
+      progress, [](const SnapshotTableProgress& table) { return static_cast<double>(table.blocks_total.value()); });
+  add_snapshot_tables(add_family(out, MetricType::Gauge, "outboxx_snapshot_blocks_done", "Blocks whose rows have arrived"),
+                      progress,
+                      [](const SnapshotTableProgress& table) { return static_cast<double>(table.blocks_done.value()); });
+}
+
 void add_process(Families& out, const ProcessUsage& process) {
   add_counter(out, "process_cpu_seconds_total", "User and system CPU time", process.cpu_seconds);
   add_gauge(out, "process_resident_memory_bytes", "Resident memory", static_cast<double>(process.resident_bytes));
@@ -181,6 +231,7 @@ std::string metrics_text(const Metrics& metrics, const BuildInfo& build, const S
   add_positions(families, metrics);
   add_delivery(families, metrics);
   add_reconnects(families, metrics);
+  add_snapshot(families, metrics.snapshot, moment.wall_now);
   add_state(families, metrics, moment);
   add_process(families, moment.process);
   return prometheus::TextSerializer().Serialize(families);

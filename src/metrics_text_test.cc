@@ -10,8 +10,10 @@
 #include <regex>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "base/metrics.h"
+#include "base/snapshot_progress.h"
 #include "base/time.h"
 
 namespace outboxx {
@@ -43,6 +45,18 @@ std::string sample(const Metrics& metrics, const std::string& name) {
   const std::string text = "\n" + text_of(metrics);
   const auto at = text.find("\n" + name);
   return at == std::string::npos ? "" : text.substr(at + 1, text.find('\n', at + 1) - at - 1);
+}
+
+void fill_snapshot(SnapshotProgress& snapshot) {
+  snapshot.state.set(std::to_underlying(SnapshotRunState::kReading));
+  snapshot.started_us.set(kWallUs - 51'250'000);
+  for (const std::uint64_t table : {0U, 10U}) {
+    SnapshotTableProgress& progress = snapshot.table("public.t" + std::to_string(table));
+    progress.rows.add(51 + table);
+    progress.bytes.add(52 + table);
+    progress.blocks_total.set(static_cast<std::int64_t>(53 + table));
+    progress.blocks_done.set(static_cast<std::int64_t>(54 + table));
+  }
 }
 
 // Every value differs, so that none can stand for another.
@@ -89,6 +103,7 @@ void fill(Metrics& metrics) {
   metrics.streaming.set(1);
   metrics.sink_reachable.set(1);
   metrics.reading_paused.set(1);
+  fill_snapshot(metrics.snapshot);
 }
 
 std::string read_file(const std::string& path) {
@@ -120,6 +135,36 @@ TEST(MetricsText, SlotWithoutALimitIsInfinitelySafe) {
   EXPECT_EQ(sample(metrics, "outboxx_slot_safe_bytes"), "outboxx_slot_safe_bytes +Inf");
   metrics.slot_safe_bytes.set(0);
   EXPECT_EQ(sample(metrics, "outboxx_slot_safe_bytes"), "outboxx_slot_safe_bytes 0");
+}
+
+TEST(MetricsText, SnapshotRunsUntilItIsCompleteAndThenItsTimeStands) {
+  Metrics metrics;
+  EXPECT_EQ(sample(metrics, "outboxx_snapshot_running"), "outboxx_snapshot_running 0");
+  EXPECT_EQ(sample(metrics, "outboxx_snapshot_seconds"), "outboxx_snapshot_seconds 0");
+  metrics.snapshot.started_us.set(kWallUs - 90'000'000);
+  for (const SnapshotRunState state : {SnapshotRunState::kWaiting, SnapshotRunState::kReading}) {
+    metrics.snapshot.state.set(std::to_underlying(state));
+    EXPECT_EQ(sample(metrics, "outboxx_snapshot_running"), "outboxx_snapshot_running 1");
+    EXPECT_EQ(sample(metrics, "outboxx_snapshot_seconds"), "outboxx_snapshot_seconds 90");
+  }
+  metrics.snapshot.state.set(std::to_underlying(SnapshotRunState::kDone));
+  metrics.snapshot.ended_us.set(kWallUs - 80'000'000);
+  EXPECT_EQ(sample(metrics, "outboxx_snapshot_running"), "outboxx_snapshot_running 0");
+  EXPECT_EQ(sample(metrics, "outboxx_snapshot_seconds"), "outboxx_snapshot_seconds 10");
+}
+
+TEST(MetricsText, TheTablesBeyondTwoHundredAreOneSample) {
+  Metrics metrics;
+  for (int table = 0; table < 200; ++table) {
+    metrics.snapshot.table("public.t" + std::to_string(table)).rows.add();
+  }
+  const std::string name = "outboxx_snapshot_rows_total";
+  EXPECT_EQ(sample(metrics, name + "{table=\"public.t199\"}"), name + "{table=\"public.t199\"} 1");
+  EXPECT_EQ(sample(metrics, name + "{table=\"other\"}"), "");
+  metrics.snapshot.table("public.t200").rows.add(7);
+  metrics.snapshot.table("public.t201").rows.add(8);
+  EXPECT_EQ(sample(metrics, name + "{table=\"public.t200\"}"), "");
+  EXPECT_EQ(sample(metrics, name + "{table=\"other\"}"), name + "{table=\"other\"} 15");
 }
 
 TEST(MetricsText, EscapesLabelValues) {

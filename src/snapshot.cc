@@ -101,6 +101,7 @@ Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& a
 
 void Snapshot::prepare_tables(std::span<const StreamConfig> streams) {
   Router router(streams);
+  progress_.run.set(progress_.run.value() + 1);
   tables_.resize(open_.tables.size());
   for (std::size_t index = 0; index < tables_.size(); ++index) {
     const SnapshotTable& table = open_.tables[index];
@@ -109,8 +110,12 @@ void Snapshot::prepare_tables(std::span<const StreamConfig> streams) {
     SnapshotTableProgress& progress = progress_.table(plain_name(table));
     progress.blocks_total.set(table.blocks);
     progress.bytes_total.set(static_cast<std::int64_t>(table.bytes));
-    progress.estimated_rows.set(static_cast<std::int64_t>(table.estimated_rows));
+    // Never analyzed, then.
+    const bool is_unknown = table.estimated_rows == 0 && table.blocks > 0;
+    progress.estimated_rows.set(is_unknown ? -1 : static_cast<std::int64_t>(table.estimated_rows));
     progress.blocks_done.set(blocks_done(state_.tables[index], table.blocks));
+    progress.blocks_before.set(progress.blocks_done.value());
+    progress.run.set(progress_.run.value());
     set_state(progress.state, state_.tables[index].is_done ? SnapshotTableState::kDone : SnapshotTableState::kWaiting);
     tables_[index].progress = &progress;
   }

@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/signal_fd.h"
 #include "config.h"
+#include "snapshot_mailbox.h"
 
 namespace outboxx {
 

@@ -59,6 +59,8 @@ add_executable(unit_tests
   src/sink/kafka_transactions_test.cc
   src/sink/stdout_sink_test.cc
   src/snapshot_chunks_test.cc
+  src/snapshot_summary_test.cc
+  src/snapshots_json_test.cc
   src/start_decision_test.cc
   src/status_timer_test.cc
   fuzz/replay_test.cc

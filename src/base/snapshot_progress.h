@@ -24,10 +24,12 @@ struct SnapshotTableProgress {
   Counter rows;              // accepted by the sink, in this process
   Counter bytes;             // key and value
   Gauge blocks_done;         // of the heap: recorded before this process, or read by it
+  Gauge blocks_before;       // blocks_done when the present run began
   Gauge blocks_total;        // when the present run was planned
   Gauge bytes_total;         // of the table then, with its TOAST
   Gauge estimated_rows{-1};  // pg_class.reltuples; -1: not known
   Gauge state;               // SnapshotTableState
+  Gauge run;                 // SnapshotProgress::run of the last run that it belongs to
   std::atomic<SnapshotTableProgress*> next{nullptr};
 };
 
@@ -35,6 +37,7 @@ struct SnapshotTableProgress {
 class SnapshotProgress {
  public:
   Gauge state;       // SnapshotRunState
+  Gauge run;         // counts the starts; going on in a new session is one too
   Gauge started_us;  // wall clock, microseconds since 1970; 0: none was started
   Gauge ended_us;    // 0: it goes on
   Gauge point_lsn;   // the stream is held there, as the 64-bit number of the LSN

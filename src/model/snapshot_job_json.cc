@@ -118,6 +118,37 @@ std::string to_text(const JobRequest& request) {
   return dump(json);
 }
 
+std::uint64_t id_of_reply(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  return json.is_object() && json.contains("id") && json["id"].is_number_unsigned() ? json["id"].get<std::uint64_t>() : 0;
+}
+
+std::string error_of_reply(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  return json.is_object() && json.contains("error") && json["error"].is_string() ? json["error"].get<std::string>() : "";
+}
+
+std::vector<std::string> lines_of_jobs(const std::string& text) {
+  std::vector<std::string> lines;
+  try {
+    for (const Json& job : Json::parse(text).at("jobs")) {
+      std::string line = std::to_string(number(job, "id")) + "  " + job.at("state").get<std::string>() + "  " +
+                         std::to_string(number(job, "rows")) + " rows ";
+      for (const Json& table : job.at("tables")) {
+        line += " " + table.get<std::string>();
+      }
+      const std::string where = job.value("where", "");
+      const std::string reason = job.value("reason", "");
+      line += where.empty() ? "" : "  where " + where;
+      line += reason.empty() ? "" : "  (" + reason + ")";
+      lines.push_back(std::move(line));
+    }
+  } catch (const Json::exception&) {
+    lines.emplace_back("the instance's answer could not be understood");
+  }
+  return lines;
+}
+
 OrderedJson to_json(const SnapshotJob& job, std::string_view state, std::string_view reason) {
   OrderedJson json = {{"id", job.id},
                       {"state", state},

@@ -1,6 +1,8 @@
 // SnapshotJobs as JSON: in the state record, in requests and for people.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -27,6 +29,12 @@ struct JobRequest {
 };
 [[nodiscard]] Result<JobRequest> parse_job_request(std::string_view text);
 [[nodiscard]] std::string to_text(const JobRequest& request);
+
+// Of the instance's answers.
+[[nodiscard]] std::uint64_t id_of_reply(const std::string& text);
+[[nodiscard]] std::string error_of_reply(const std::string& text);
+// A line for each job: id, state, rows, tables, why it failed.
+[[nodiscard]] std::vector<std::string> lines_of_jobs(const std::string& text);
 
 // For people, one object.
 [[nodiscard]] nlohmann::ordered_json to_json(const SnapshotJob& job, std::string_view state, std::string_view reason);

@@ -13,7 +13,7 @@ LINES_MAX = 500
 # the middle: they never include each other.
 MODEL = {"base", "model"}
 MIDDLE = {"postgres", "format", "sink", "router", "ack_tracker", "status_timer"}
-HTTP = {"http_server", "http_responder", "metrics_text", "process_usage"}
+HTTP = {"http_server", "http_responder", "metrics_text", "process_usage", "snapshots_json", "snapshot_summary"}
 OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h", "progress_options.h",
            "state_options.h"}
 SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "progress_gate", "snapshot"}
@@ -53,7 +53,7 @@ HOMES = {
     r"librdkafka/": r"src/sink/kafka_.*",
     r"httplib\.h": r"src/http_(server|responder)\.(cc|h)",
     r"prometheus/": r"src/(metrics_text|http_server)\.(cc|h)",
-    r"nlohmann/": r"src/model/state_record\.cc",
+    r"nlohmann/": r"src/(model/state_record|snapshots_json)\.cc",
     r"spdlog/": r"src/base/log\.(cc|h)",
 }
 
