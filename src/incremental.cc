@@ -77,10 +77,16 @@ std::span<const pollfd> IncrementalSnapshot::prepare_wait() {
   return fds_;
 }
 
+// What was due at the last turn waits for something else.
 TimePoint IncrementalSnapshot::next() const {
+  const TimePoint due = due_at();
+  return due > turned_at_ ? due : TimePoint::max();
+}
+
+TimePoint IncrementalSnapshot::due_at() const {
   switch (state_) {
     case State::kIdle:
-      return std::ranges::all_of(jobs_.queue, &SnapshotJob::is_paused) ? TimePoint::max() : retry_at_;
+      return retry_at_;
     case State::kPrepared:
       return flow_until_;
     case State::kOpening:
@@ -103,11 +109,15 @@ IncrementalSnapshot::Wish IncrementalSnapshot::wish() const {
 }
 
 Result<> IncrementalSnapshot::turn(const Stream& stream, TimePoint now) {
+  turned_at_ = now;
   take_commands();
   if (task_.take_end()) {
     end_task(now);
   }
   TRY(advance(stream, now));
+  if (state_ == State::kIdle) {  // a chunk has ended: the next one
+    TRY(advance(stream, now));
+  }
   publish();
   return {};
 }

@@ -102,6 +102,7 @@ class IncrementalSnapshot {
  private:
   enum class State : std::uint8_t { kIdle, kPreparing, kPrepared, kOpening, kAbandoning, kHolding, kReading, kArriving };
 
+  [[nodiscard]] TimePoint due_at() const;
   void take_commands();
   [[nodiscard]] SnapshotAnswer obey(const SnapshotCommand& command);
   [[nodiscard]] SnapshotAnswer add_job(const SnapshotCommand& command);
@@ -134,6 +135,7 @@ class IncrementalSnapshot {
 
   State state_ = State::kIdle;
   std::uint64_t job_ = 0;  // at work
+  TimePoint turned_at_;
   TimePoint retry_at_;
   int retries_ = 0;
   TimePoint reported_at_;  // that it is waiting

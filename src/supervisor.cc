@@ -32,6 +32,7 @@
 #include "snapshot.h"
 #include "snapshot_mailbox.h"
 #include "start_decision.h"
+#include "start_jobs.h"
 #include "start_slot.h"
 #include "start_snapshot.h"
 #include "state_store.h"
@@ -120,6 +121,9 @@ Result<OpenStream> open_stream(const Config& config, Connection& sql, History& h
   }
   SnapshotState& snapshot_state = started.state ? started.state->snapshot : history.snapshot;
   auto snapshot = TRY(open_pending_snapshot(options, config.streams, snapshot_state, started, sql, stop));
+  if (started.state) {
+    TRY(watch_tables(options, config.streams, *started.state, sql, stop));
+  }
   auto stream = TRY(LibpqStream::start(std::move(replication),
                                        {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop));
   return OpenStream{.stream = std::move(stream),

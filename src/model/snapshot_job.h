@@ -46,7 +46,8 @@ struct SnapshotJob {
 // job takes it as its id.
 struct SnapshotJobs {
   std::uint64_t revision = 0;
-  std::vector<SnapshotJob> queue;
+  bool watches_tables = false;  // tables that the record's snapshot does not know are to be read
+  std::vector<SnapshotJob> queue{};
 
   [[nodiscard]] SnapshotJob* find(std::uint64_t id);
   // The one whose turn it is: the first that is not paused.

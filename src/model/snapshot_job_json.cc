@@ -71,12 +71,12 @@ OrderedJson to_json(const SnapshotJobs& jobs) {
                      {"key_leaf", job.place.key_leaf},
                      {"key", job.place.key}});
   }
-  return {{"revision", jobs.revision}, {"queue", std::move(queue)}};
+  return {{"revision", jobs.revision}, {"watches_tables", jobs.watches_tables}, {"queue", std::move(queue)}};
 }
 
 std::optional<SnapshotJobs> to_jobs(const Json& json) {
   try {
-    SnapshotJobs jobs{.revision = number(json, "revision"), .queue = {}};
+    SnapshotJobs jobs{.revision = number(json, "revision"), .watches_tables = json.at("watches_tables").get<bool>()};
     for (const Json& element : json.at("queue")) {
       jobs.queue.push_back(to_job(element));
     }

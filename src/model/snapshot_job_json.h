@@ -14,7 +14,7 @@
 
 namespace outboxx {
 
-// {"revision":17,"queue":[{"id":17,"kind":"requested","tables":["public.t"],"where":"","paused":false,"tables_done":0,
+// {"revision":17,"watches_tables":true,"queue":[{"id":17,"kind":"requested","tables":["public.t"],"where":"","paused":false,"tables_done":0,
 //  "rows":2000,"leaf_done":0,"key_leaf":16402,"key":[["id","2000"]]}]}
 [[nodiscard]] nlohmann::ordered_json to_json(const SnapshotJobs& jobs);
 // Trusts nothing.
