@@ -311,6 +311,7 @@ void IncrementalSnapshot::take_opened(TimePoint now) {
   rows_.set_point(chunk_.point, wall_now());
   ++unit_;
   chunk_outstanding_ = 0;
+  bytes_before_ = rows_.bytes();
   state_ = State::kHolding;
 }
 
@@ -356,7 +357,8 @@ Result<> IncrementalSnapshot::offer() {
 
 void IncrementalSnapshot::end_chunk(TimePoint now) {
   const auto taken = duration_cast<microseconds>(now - held_at_).count();
-  chunk_rows_ = next_chunk_rows(prepared_->request.rows, static_cast<std::uint64_t>(taken), prepared_->bytes_per_row);
+  const std::uint64_t bytes_per_row = (rows_.bytes() - bytes_before_) / std::max<std::uint64_t>(rows_.rows(), 1);
+  chunk_rows_ = next_chunk_rows(prepared_->rows, static_cast<std::uint64_t>(taken), bytes_per_row);
   log::debug("chunk read", {{"job", job_},
                             {"point", chunk_.point},
                             {"rows", rows_.rows()},

@@ -152,6 +152,7 @@ class IncrementalSnapshot {
   std::vector<std::size_t> chunk_streams_;
   UnitId unit_ = kIncrementalUnits;
   std::uint64_t chunk_outstanding_ = 0;
+  std::uint64_t bytes_before_ = 0;
   std::uint64_t outstanding_ = 0;  // with those of chunks that were lost
   bool is_begun_ = false;
   bool has_more_ = false;

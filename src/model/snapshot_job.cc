@@ -10,7 +10,6 @@ namespace {
 constexpr std::uint64_t kWantedUs = 50'000;
 constexpr std::uint64_t kRowsMin = 500;
 constexpr std::uint64_t kRowsMax = 50'000;
-constexpr std::uint64_t kBytesMax = std::uint64_t{8} * 1024 * 1024;
 
 }  // namespace
 
@@ -65,7 +64,7 @@ bool SnapshotJobs::arrive(std::uint64_t id, JobPlace place, std::uint64_t rows, 
 std::uint64_t next_chunk_rows(std::uint64_t rows, std::uint64_t taken_us, std::uint64_t bytes_per_row) {
   const std::uint64_t wanted = rows * kWantedUs / std::max<std::uint64_t>(taken_us, 1);
   const std::uint64_t next = std::clamp(std::clamp(wanted, rows / 2, rows * 2), kRowsMin, kRowsMax);
-  return std::clamp<std::uint64_t>(kBytesMax / std::max<std::uint64_t>(bytes_per_row, 1), 1, next);
+  return std::clamp<std::uint64_t>(kChunkBytesMax / std::max<std::uint64_t>(bytes_per_row, 1), 1, next);
 }
 
 }  // namespace outboxx

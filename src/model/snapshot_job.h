@@ -63,8 +63,10 @@ struct SnapshotJobs {
   friend bool operator==(const SnapshotJobs&, const SnapshotJobs&) = default;
 };
 
-// How many rows the next chunk is to have, so that reading one takes about 50 ms.
+// How many rows the next chunk is to have, so that reading one takes about 50 ms. bytes_per_row:
+// of the last one.
 [[nodiscard]] std::uint64_t next_chunk_rows(std::uint64_t rows, std::uint64_t taken_us, std::uint64_t bytes_per_row);
 inline constexpr std::uint64_t kFirstChunkRows = 2000;
+inline constexpr std::uint64_t kChunkBytesMax = std::uint64_t{8} * 1024 * 1024;
 
 }  // namespace outboxx

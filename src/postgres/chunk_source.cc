@@ -46,6 +46,12 @@ std::optional<KeyValues> key_before(const JobPlace& place, std::uint32_t leaf, c
   return values;
 }
 
+// What fits into a chunk of bounded bytes. Of a table that was never analyzed, a block has one row at least.
+std::uint64_t first_rows(const SnapshotTable& leaf) {
+  const std::uint64_t rows = leaf.estimated_rows > 0 ? leaf.estimated_rows : leaf.blocks;
+  return std::max<std::uint64_t>(kChunkBytesMax / std::max<std::uint64_t>(leaf.bytes / std::max<std::uint64_t>(rows, 1), 1), 1);
+}
+
 Result<> check_primary(Connection& sql, StopSignal stop) {
   const QueryResult found = TRY(sql.query("select pg_catalog.pg_is_in_recovery()", {}, catalog_deadline(), stop));
   if (found.value(0, 0) == "t") {
@@ -121,7 +127,7 @@ Result<> ChunkSource::end_chunk(StopSignal stop) {
 Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal stop) {
   TRY(connect(stop));
   TRY(end_chunk(stop));
-  PreparedChunk chunk{.request = request, .leaf = 0, .key = {}, .range = {}, .bytes_per_row = 0, .next = request.place,
+  PreparedChunk chunk{.request = request, .leaf = 0, .key = {}, .range = {}, .rows = request.rows, .next = request.place,
                       .waits_for = {}};
   const auto leaves = TRY(read_snapshot_tables(*sql_, options_.publication_name, {&request.stream, 1}, stop));
   if (leaves.empty() && !TRY(read_table(*sql_, request.stream.schema, request.stream.table, stop))) {
@@ -133,7 +139,6 @@ Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal 
     return chunk;
   }
   chunk.leaf = leaf->oid;
-  chunk.bytes_per_row = leaf->bytes / std::max<std::uint64_t>(leaf->estimated_rows, 1);
   chunk.key = TRY(read_key(*sql_, leaf->oid, stop));
   chunk.next = {.leaf_done = leaf->oid, .key_leaf = 0, .key = {}};
   if (chunk.key.empty() && request.needs_key && leaf->bytes > kKeylessBytesMax) {
@@ -144,8 +149,9 @@ Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal 
   }
   if (!chunk.key.empty()) {
     chunk.range.after = key_before(request.place, leaf->oid, chunk.key);
+    chunk.rows = chunk.range.after ? request.rows : std::min(request.rows, first_rows(*leaf));
     const QueryResult end = TRY(sql_->query(
-        find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, request.rows), {}, catalog_deadline(), stop));
+        find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, chunk.rows), {}, catalog_deadline(), stop));
     if (end.rows() > 0) {
       chunk.next = {.leaf_done = request.place.leaf_done, .key_leaf = leaf->oid, .key = {}};
       KeyValues& values = chunk.range.end.emplace();

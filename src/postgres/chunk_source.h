@@ -37,7 +37,7 @@ struct PreparedChunk {
   std::uint32_t leaf = 0;        // 0: nothing is left of the table
   std::vector<KeyColumn> key;    // empty: the leaf has none, and is read as a whole
   KeyRange range;
-  std::uint64_t bytes_per_row = 0;
+  std::uint64_t rows = 0;        // that it has, about
   JobPlace next;                 // when it has arrived
   std::string waits_for;         // transactions that keep a snapshot from being made, and are known to be long
 };
