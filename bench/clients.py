@@ -71,24 +71,26 @@ class NaiveClient:
 
 
 class OutboxxClient:
-    """The release build with the defaults of a version's configuration."""
+    """The release build with the defaults of a version's configuration. reads: the slot is to be made, and its snapshot read."""
 
-    def __init__(self, rig, host, sink, version, name="outboxx"):
+    def __init__(self, rig, host, sink, version, name="outboxx", reads=False):
         self.name = name
         self.delivers = sink == "kafka"
         self._rig = rig
         self._host = host
         self._sink = sink
         self._version = version
+        self._reads = reads
 
     def start(self, backlog, slot, topic):
         workload = backlog.workload
+        operations = ("read", *workload.operations) if self._reads else workload.operations
         config = {"metadata.version": self._version, "source.postgres.slot_name": slot,
                   "source.postgres.publication_name": backlog.publication, "source.postgres.publication": "existing"}
-        streams = [stream(f"{backlog.schema}.{table}", topic, name=table, operations=workload.operations) for table in workload.streamed]
+        streams = [stream(f"{backlog.schema}.{table}", topic, name=table, operations=operations) for table in workload.streamed]
         outboxx = Outboxx(self._rig.new_directory(), self._rig.postgres.conninfo(host=self._host),
                           self._rig.kafka if self.delivers else None, streams, config=config,
-                          args=["--adopt-slot"])  # made before the load: no state record knows it
+                          args=[] if self._reads else ["--adopt-slot"])  # made before the load: no state record knows it
         if self._sink != "stdout":
             outboxx.start(ready=False, stdout=subprocess.DEVNULL)
             return OutboxxRun(outboxx)

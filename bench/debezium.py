@@ -26,14 +26,17 @@ TUNED = {
 
 
 class DebeziumClient:
-    """profile: "default" sets nothing beyond what the connector needs to run; "tuned" is TUNED. Its topic has its own name."""
+    """profile: "default" sets nothing beyond what the connector needs to run; "tuned" is TUNED. Its topic has its own name. reads:
+    it creates its slot, and reads the snapshot.
+    """
 
     delivers = True
+    starts_a_jvm = True
 
-    def __init__(self, rig, profile):
+    def __init__(self, rig, profile, reads=False):
         self.name = "debezium" if profile == "default" else "debezium tuned"
         self._rig = rig
-        self._more = TUNED if profile == "tuned" else {}
+        self._more = (TUNED if profile == "tuned" else {}) | {"snapshot.mode": "initial" if reads else "no_data"}
         self._home = fetch()
 
     def topic_name(self, slot, backlog):
@@ -79,7 +82,6 @@ class DebeziumClient:
             "slot.name": slot,
             "publication.name": backlog.publication,
             "publication.autocreate.mode": "disabled",
-            "snapshot.mode": "no_data",
             **self._more,
         }
 

@@ -4,6 +4,7 @@ import statistics
 
 MIB = 1 << 20
 REFERENCE = "pg_recvlogical"
+SNAPSHOT_REFERENCES = ("psql COPY", "debezium", "debezium tuned")
 
 
 def clients(runs):
@@ -73,6 +74,23 @@ def burst_table(runs):
                   "messages a wake-up", "k wake-ups/M", "k segments/M"], rows)
 
 
+def snapshot_table(runs):
+    references = [name for name in SNAPSHOT_REFERENCES if any(run["client"] == name for run in runs)]
+    rows = []
+    for client in clients(runs):
+        rows.append([
+            client,
+            spread(values(runs, client, lambda run: run["rate"] / 1000), 0),
+            *[spread(ratios(runs, client, reference, lambda run: run["rate"])) for reference in references],
+            spread(values(runs, client, lambda run: run["total_s"]), 1),
+            *[spread(values(runs, client, lambda run, name=name: run["cpu_s"][name] / run["cpu_rows"] * 1e6))
+              for name in ("program", "backends", "broker")],
+            spread(values(runs, client, lambda run: run["peak_rss_bytes"] / MIB), 0),
+        ])
+    return table(["client", "k rows/s", *[f"against {name}" for name in references], "exec to last row, s", "own CPU s/M",
+                  "PostgreSQL s/M", "broker s/M", "peak RSS MiB"], rows)
+
+
 def steady_table(runs):
     rows = []
     for client in clients(runs):
@@ -107,7 +125,8 @@ def profile_table(profile):
                  [[name, f"{profile['all'][name]:.1f}", f"{profile['user'].get(name, 0):.1f}"] for name in names])
 
 
-TABLES = {"burst": burst_table, "steady": steady_table, "idle": idle_table, "start": start_table, "growth": growth_table}
+TABLES = {"burst": burst_table, "steady": steady_table, "idle": idle_table, "start": start_table, "growth": growth_table,
+          "snapshot": snapshot_table}
 
 
 def _cpu_percent(runs, client, digits):

@@ -71,14 +71,21 @@ class Rig:
         return Backlog(workload, schema, publication)
 
     def create_slots(self, count):
-        names = [f"bench_{next(self._numbers)}" for _ in range(count)]
+        names = [self.new_slot_name() for _ in range(count)]
         for name in names:
             self.sql.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", [name])
         return names
 
+    def new_slot_name(self):
+        """For a client that creates its slot itself."""
+        return f"bench_{next(self._numbers)}"
+
+    def drop_slots(self):
+        wait_until(self._drop_slots, 30, "slots are not in use")
+
     def clear(self):
         """Drops slots, publications and tables: the next scenario starts from nothing."""
-        wait_until(self._drop_slots, 30, "slots are not in use")
+        self.drop_slots()
         for (name,) in self.sql.execute("select pubname from pg_publication").fetchall():
             self.sql.execute(f"drop publication {name}")
         for (name,) in self.sql.execute("select nspname from pg_namespace where nspname !~ '^(pg_|information_schema)'").fetchall():

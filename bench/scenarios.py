@@ -11,11 +11,13 @@ from debezium import DebeziumClient
 from drain import Drain
 from profiler import Profile
 from settings import Invalid
+from snapshot import CopyClient, TableRead
 
 STEADY_RATES = (1000, 3200, 10000)
 TABLES_MAX = 10_000
 STREAMS_MAX = 100
 PARTITIONS_MAX = 64
+SNAPSHOT_SHARE = 10  # of ROWS
 # name -> the workload for so many rows, and its share of ROWS
 BURSTS = {
     "burst-10k": (lambda name, rows: workloads.inserts(name, rows, 10_000), 1),
@@ -48,7 +50,7 @@ class Scenario:
 def select(settings):
     """Those whose name is, or begins with, one of the words of SCENARIO."""
     every = [*(Scenario(name, lambda rig, chosen, name=name: _burst(rig, chosen, name)) for name in BURSTS),
-             Scenario("idle", _idle), Scenario("start", _start),
+             Scenario("idle", _idle), Scenario("start", _start), Scenario("snapshot", _snapshot),
              *(Scenario(f"steady-{rate}", lambda rig, chosen, rate=rate: _steady(rig, chosen, rate)) for rate in STEADY_RATES),
              *(Scenario(name, lambda rig, chosen, name=name: _growth(rig, chosen, name)) for name in GROWTH)]
     selected = []
@@ -88,6 +90,18 @@ def _growth(rig, chosen, name):
     return {"kind": "growth", "runs": _rounds(name, rounds, backlogs, lambda pair: Drain(rig, *pair).measure())}
 
 
+def _snapshot(rig, chosen):
+    """Nobody gets a slot: each client makes its own, and reads the table as it is then."""
+    rounds = chosen.rounds or 3
+    clients = [*_outboxx(rig, chosen, reads=True), CopyClient(rig, chosen.host), *_debezium(rig, chosen, reads=True)]
+    table = rig.prepare(workloads.whole_table("snapshot", chosen.rows * SNAPSHOT_SHARE), 0)
+    _say("snapshot", f"{table.workload.rows} rows")
+    for client in CopyClient(rig, chosen.host), clients[0]:  # the page cache's and the broker's warm-up
+        TableRead(rig, client, table).measure()
+    return {"kind": "snapshot", "rows": table.workload.rows,
+            "runs": _rounds("snapshot", rounds, clients, lambda client: TableRead(rig, client, table).measure())}
+
+
 def _steady(rig, chosen, rate):
     seconds = chosen.seconds or 60
     return _over_time(rig, chosen, f"steady-{rate}", chosen.rounds or 1, _clients(rig, chosen),
@@ -110,10 +124,16 @@ def _over_time(rig, chosen, name, rounds, clients, measure):
 
 
 def _clients(rig, chosen):
-    outboxx = [OutboxxClient(rig, chosen.host, chosen.sink, version, name="outboxx" if len(chosen.versions) == 1 else f"outboxx {version}")
-               for version in chosen.versions]
-    peers = [DebeziumClient(rig, profile) for profile in ("default", "tuned")] if chosen.peer == "debezium" else []
-    return [*outboxx, RecvlogicalClient(rig, chosen.host), NaiveClient(rig, chosen.host), *peers]
+    return [*_outboxx(rig, chosen), RecvlogicalClient(rig, chosen.host), NaiveClient(rig, chosen.host), *_debezium(rig, chosen)]
+
+
+def _outboxx(rig, chosen, reads=False):
+    return [OutboxxClient(rig, chosen.host, chosen.sink, version, name="outboxx" if len(chosen.versions) == 1 else f"outboxx {version}", reads=reads)
+            for version in chosen.versions]
+
+
+def _debezium(rig, chosen, reads=False):
+    return [DebeziumClient(rig, profile, reads=reads) for profile in ("default", "tuned")] if chosen.peer == "debezium" else []
 
 
 def _rounds(name, rounds, subjects, measure):

@@ -183,6 +183,9 @@ Result<> run_pipeline(const Config& config, bool wait) {
   for (const std::string& warning : config.warnings) {
     log::warn(warning);
   }
+  if (config.sink == SinkType::kStdout) {
+    log::forbid_status();
+  }
   Metrics metrics;
   SnapshotMailbox mailbox;
   prepare_metrics(config, metrics);

@@ -440,7 +440,7 @@ Config read_config(const TomlTable& document, ConfigReport& report) {
   read_observability(root.table("observability"), config);
   config.streams = read_streams(root);
   read_state(root.table("state"), config);
-  check_snapshot_mode(root.table("source").table("postgres").table("snapshot"), config);
+  check_snapshot_mode(root, config);
   read_tables(root.table("tables"));
   report_unknown_keys(document, report);
   return config;

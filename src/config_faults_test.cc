@@ -227,14 +227,14 @@ TEST_F(ConfigStreams, OperationsHaveTheirCountAndNames) {
 
 TEST_F(ConfigStreams, SnapshotAloneNeedsSomethingToRead) {
   EXPECT_EQ(message_of(ConfigFile().str() + "[source.postgres.snapshot]\nmode = \"only\"\n"),
-            "f:22:8: source.postgres.snapshot.mode: \"only\" has nothing to do: no stream's operations have \"read\"");
+            "f:23:8: source.postgres.snapshot.mode: \"only\" has nothing to do: no stream's operations have \"read\"");
 }
 
 TEST_F(ConfigStreams, SnapshotAloneKeepsNoRecordToBeExactWith) {
   const std::string text = replace_all(replace_all(ConfigFile().str(), "[\"insert\"]", "[\"insert\", \"read\"]"),
                                        "[sink.kafka]\n", "[sink.kafka]\ndelivery = \"exactly_once\"\n");
   EXPECT_EQ(message_of(text + "[source.postgres.snapshot]\nmode = \"only\"\n"),
-            "f:23:8: source.postgres.snapshot.mode: \"only\" keeps no record of how far it came, so sink.kafka.delivery cannot "
+            "f:24:8: source.postgres.snapshot.mode: \"only\" keeps no record of how far it came, so sink.kafka.delivery cannot "
             "be \"exactly_once\"");
 }
 

@@ -97,10 +97,11 @@ void read_snapshot(const ConfigTable& snapshot, SnapshotOptions& options) {
   options.chunk_bytes = static_cast<std::uint64_t>(chunk_bytes);
 }
 
-void check_snapshot_mode(const ConfigTable& snapshot, const Config& config) {
+void check_snapshot_mode(const ConfigTable& root, const Config& config) {
   if (config.postgres.snapshot.mode != SnapshotMode::kOnly) {
     return;
   }
+  const ConfigTable snapshot = root.table("source").table("postgres").table("snapshot");
   const auto fault = [&snapshot](std::string_view problem) {
     const TomlValue* const value = snapshot.find("mode");
     snapshot.report().fault(value == nullptr ? snapshot.position() : value->position, snapshot.full_name("mode"), problem);

@@ -15,6 +15,6 @@ void read_state(const ConfigTable& state, Config& config);
 
 // [source.postgres.snapshot]; and what the rest of the file has to say to it.
 void read_snapshot(const ConfigTable& snapshot, SnapshotOptions& options);
-void check_snapshot_mode(const ConfigTable& snapshot, const Config& config);
+void check_snapshot_mode(const ConfigTable& root, const Config& config);
 
 }  // namespace outboxx

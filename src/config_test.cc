@@ -207,7 +207,7 @@ exclude = []
   EXPECT_FALSE(stream.operations.read);
   EXPECT_EQ(stream.topic, "A.b_c-1");
   EXPECT_EQ(stream.routing_key, "k");
-  EXPECT_EQ(config.warnings[0], "f:21:1: sink.kafka.sasl: sink.kafka.tls is false: the login crosses the network unencrypted");
+  EXPECT_EQ(config.warnings[0], "f:25:1: sink.kafka.sasl: sink.kafka.tls is false: the login crosses the network unencrypted");
 }
 
 TEST_F(ConfigVersions, StandardOutputNeedsNoKafka) {

@@ -95,6 +95,8 @@ Session::Wait Session::prepare_wait(TimePoint now) {
   if ((reading_now && more_buffered_) || (serves_snapshot() && snapshot_->has_more()) ||
       (incremental_ != nullptr && incremental_->has_more())) {
     wait.until = now;
+  } else if (serves_snapshot() && !is_ending()) {
+    wait.until = std::min(wait.until, snapshot_->next_report());
   }
   return wait;
 }

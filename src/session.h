@@ -124,6 +124,7 @@ class Session {
   [[nodiscard]] Result<> take(const StreamMessage& message, TimePoint now);
   [[nodiscard]] Result<> take_wal(const WalData& wal, TimePoint now);
   void check_hold();
+  [[nodiscard]] bool is_ending() const { return state_ == State::kEndingCopy || state_ == State::kEnded; }
   [[nodiscard]] Result<> serve_snapshot(TimePoint now);
   [[nodiscard]] Result<> serve_incremental(TimePoint now);
   [[nodiscard]] Result<> follow_wish(TimePoint now);

@@ -33,8 +33,10 @@ class SessionHold : public testing::Test {
   }
 
   Session start(std::uint64_t confirmed) {
-    return Session({.stream = stream, .sink = sink, .metrics = metrics, .streams = streams}, {},
-                   {.confirmed_flush = Lsn{confirmed}, .wal_sender_timeout = seconds(60), .format = {}}, now);
+    Session session({.stream = stream, .sink = sink, .metrics = metrics, .streams = streams}, {},
+                    {.confirmed_flush = Lsn{confirmed}, .wal_sender_timeout = seconds(60), .format = {}}, now);
+    EXPECT_TRUE(session.begin(now));
+    return session;
   }
   // As the server sends it: the relation inside the transaction that first needs it.
   void transaction(std::uint64_t final_lsn, std::uint64_t end_lsn, const std::string& id) {
@@ -93,6 +95,8 @@ TEST_F(SessionHold, TransactionThatCommitsAtThePointIsHeldWholeAndComesAfterward
   ASSERT_TRUE(session.release(now));
   turns(session, 5);
   EXPECT_EQ(keys(), std::vector<std::string>{"1"});
+  now += seconds(1);
+  turns(session, 1);
   EXPECT_EQ(stream.statuses.back().flush, Lsn{310});
 }
 

@@ -60,9 +60,8 @@ Result<> Session::serve_snapshot(TimePoint now) {
   if (!serves_snapshot()) {
     return {};
   }
-  const bool is_ending = state_ == State::kEndingCopy || state_ == State::kEnded;
   snapshot_->set_closing(stopping() || gate_.is_full(records(), bytes(), now));
-  if (!is_ending) {
+  if (!is_ending()) {
     TRY(snapshot_->turn(now));
   }
   if (!snapshot_->all_read() || stopping()) {
@@ -77,7 +76,7 @@ Result<> Session::serve_snapshot(TimePoint now) {
 }
 
 Result<> Session::serve_incremental(TimePoint now) {
-  if (incremental_ == nullptr || state_ == State::kEndingCopy || state_ == State::kEnded) {
+  if (incremental_ == nullptr || is_ending()) {
     return {};
   }
   const bool is_mine = !holds_for_snapshot_;

@@ -41,7 +41,6 @@ using std::chrono::seconds;
 
 // Of one connection, before the next one and the rest of the loop have their turn.
 constexpr int kRowsPerTurn = 512;
-constexpr seconds kReportInterval{10};
 
 // For people; names that need quotes keep them where they stand apart.
 std::string plain_name(const SnapshotTable& table) {
@@ -80,7 +79,7 @@ Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& a
       is_transactional_(options.is_transactional),
       rows_(parts.sink, parts.metrics, parts.streams, options.format),
       started_at_(now),
-      next_report_(now + kReportInterval) {
+      report_(progress_) {
   rows_.set_point(open_.point, wall_now());
   for (SnapshotReader& reader : open_.readers) {
     readings_.push_back({.reader = &reader});
@@ -94,6 +93,7 @@ Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& a
     tables_[chunk.table].moved_left += chunk.only_moved ? 1 : 0;
   }
   announce();
+  report_.start(now);
   if (chunks_.empty()) {
     complete(now);
   }
@@ -125,6 +125,7 @@ void Snapshot::announce() {
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;
   std::int64_t done = 0;
+  const auto again = std::ranges::count_if(chunks_, &SnapshotChunk::only_moved);
   for (std::size_t index = 0; index < tables_.size(); ++index) {
     rows += open_.tables[index].estimated_rows;
     bytes += open_.tables[index].bytes;
@@ -142,7 +143,8 @@ void Snapshot::announce() {
                                  {"tables_done", done},
                                  {"estimated_rows", rows},
                                  {"bytes", bytes},
-                                 {"chunks", chunks_.size()},
+                                 {"chunks", chunks_.size() - static_cast<std::size_t>(again)},
+                                 {"chunks_again", again},
                                  {"connections", readings_.size()}});
 }
 
@@ -162,7 +164,7 @@ bool Snapshot::is_wanted(const Reading& reading) const {
 }
 
 Result<> Snapshot::turn(TimePoint now) {
-  progress_.state.set(std::to_underlying(is_complete_ ? SnapshotRunState::kDone : SnapshotRunState::kReading));
+  begin_reading(now);
   has_more_ = false;
   if (rows_.is_blocked()) {
     TRY(offer());
@@ -175,8 +177,18 @@ Result<> Snapshot::turn(TimePoint now) {
     readings_.clear();
     open_.readers.clear();  // the server may forget the snapshot, and the tables are free
   }
-  report(now);
+  report_.turn(now);
   return {};
+}
+
+// The first turn: until then, the stream had to come to the point.
+void Snapshot::begin_reading(TimePoint now) {
+  if (progress_.state.value() != std::to_underlying(SnapshotRunState::kWaiting)) {
+    return;
+  }
+  progress_.state.set(std::to_underlying(SnapshotRunState::kReading));
+  log::info("snapshot: the stream has come to its point, reading",
+            {{"point", open_.point}, {"waited_ms", duration_cast<milliseconds>(now - started_at_).count()}});
 }
 
 Result<> Snapshot::read(Reading& reading) {
@@ -310,28 +322,13 @@ void Snapshot::complete(TimePoint now) {
   state_.is_pending = false;
   ++revision_;
   is_complete_ = true;
-  next_report_ = TimePoint::max();
+  report_.end();
   progress_.state.set(std::to_underlying(SnapshotRunState::kDone));
   progress_.ended_us.set(wall_now().time_since_epoch().count());
   log::info("snapshot complete", {{"rows", rows_.rows()},
                                   {"records", records()},
                                   {"seconds", duration_cast<seconds>(now - started_at_).count()},
                                   {"rows_per_second", per_second(rows_.rows(), now - started_at_)}});
-}
-
-void Snapshot::report(TimePoint now) {
-  if (now < next_report_) {
-    return;
-  }
-  const Duration since = now - next_report_ + kReportInterval;
-  log::info("snapshot in progress",
-            {{"rows", rows_.rows()},
-             {"rows_per_second", per_second(rows_.rows() - std::exchange(reported_rows_, rows_.rows()), since)},
-             {"chunks_done", chunks_arrived_},
-             {"chunks", chunks_.size()},
-             {"tables_done", progress_.tables_done.value()},
-             {"tables", tables_.size()}});
-  next_report_ = now + kReportInterval;
 }
 
 }  // namespace outboxx

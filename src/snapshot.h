@@ -32,6 +32,7 @@
 #include "postgres/snapshot_reader.h"
 #include "sink/sink.h"
 #include "snapshot_chunks.h"
+#include "snapshot_report.h"
 #include "snapshot_rows.h"
 
 namespace outboxx {
@@ -70,8 +71,8 @@ class Snapshot {
   [[nodiscard]] std::span<const pollfd> prepare_wait();
   // Rows are there that poll(2) does not announce: do not wait.
   [[nodiscard]] bool has_more() const { return has_more_ && !rows_.is_blocked(); }
-  // When turn() has something to do although nothing happened.
-  [[nodiscard]] TimePoint next() const { return next_report_; }
+  // When turn() has something to tell people although nothing happened; never once all rows are read.
+  [[nodiscard]] TimePoint next_report() const { return all_read() ? TimePoint::max() : report_.next(); }
 
   // No chunk is begun while it is set; those under way end.
   void set_closing(bool is_closing) { is_closing_ = is_closing; }
@@ -117,6 +118,7 @@ class Snapshot {
   void prepare_tables(std::span<const StreamConfig> streams);
   void announce();
   [[nodiscard]] bool is_wanted(const Reading& reading) const;
+  void begin_reading(TimePoint now);
   [[nodiscard]] Result<> read(Reading& reading);
   [[nodiscard]] Result<> start_next_chunk(Reading& reading);
   void take_row(Reading& reading);
@@ -125,7 +127,6 @@ class Snapshot {
   void arrive(const Chunk& chunk);
   void end_table(std::size_t table);
   void complete(TimePoint now);
-  void report(TimePoint now);
 
   SnapshotProgress& progress_;
   OpenSnapshot open_;
@@ -150,8 +151,7 @@ class Snapshot {
   Reading* row_reading_ = nullptr;  // whose row is at work
   // For people.
   TimePoint started_at_;
-  TimePoint next_report_;
-  std::uint64_t reported_rows_ = 0;
+  SnapshotReport report_;
 };
 
 }  // namespace outboxx

@@ -63,6 +63,7 @@ add_executable(unit_tests
   src/sink/stdout_sink_test.cc
   src/snapshot_chunks_test.cc
   src/snapshot_mailbox_test.cc
+  src/snapshot_report_test.cc
   src/snapshot_summary_test.cc
   src/snapshots_json_test.cc
   src/start_decision_test.cc

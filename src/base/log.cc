@@ -6,20 +6,28 @@
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/log_line.h"
 
 namespace outboxx::log {
 namespace {
+
+// To the line's start, and nothing on it (ECMA-48: EL).
+constexpr std::string_view kClearLine = "\r\x1b[K";
+constexpr std::size_t kColumnsOfOld = 80;  // of a terminal that does not tell
 
 constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%eZ %v";
 constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ",%v)";
@@ -59,6 +67,14 @@ class NonBlockingStderr final : public spdlog::sinks::base_sink<std::mutex> {
 
   [[nodiscard]] std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
+  void set_status(std::string_view line) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (line != status_) {
+      status_ = line;
+      write_bytes(std::string(kClearLine) + status_);  // a terminal that takes nothing now gets the next one
+    }
+  }
+
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     if ((unreported_ > 0 && !write_report(message.time)) || !write_line(message)) {
@@ -80,27 +96,34 @@ class NonBlockingStderr final : public spdlog::sinks::base_sink<std::mutex> {
   }
 
   bool write_line(const spdlog::details::log_msg& message) {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    const std::string_view text(line.data(), line.size());
+    return write_bytes(status_.empty() ? text : std::string(kClearLine).append(text).append(status_));
+  }
+
+  static bool write_bytes(std::string_view bytes) {
     pollfd standard_error{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
     // Not with POLLERR either: the reader is gone, and a write would raise SIGPIPE.
     if (::poll(&standard_error, 1, 0) != 1 || standard_error.revents != POLLOUT) {
       return false;
     }
-    spdlog::memory_buf_t line;
-    formatter_->format(message, line);
     ssize_t written = -1;
     do {
-      written = ::write(STDERR_FILENO, line.data(), line.size());
+      written = ::write(STDERR_FILENO, bytes.data(), bytes.size());
     } while (written < 0 && errno == EINTR);
-    return std::cmp_equal(written, line.size());
+    return std::cmp_equal(written, bytes.size());
   }
 
   const std::atomic<LogFormat>& format_;
+  std::string status_;
   std::uint64_t unreported_ = 0;
   std::atomic<std::uint64_t> dropped_{0};
 };
 
 struct Logger {
   std::atomic<LogFormat> format{LogFormat::kText};
+  std::atomic<bool> may_have_status{true};
   std::shared_ptr<NonBlockingStderr> sink = std::make_shared<NonBlockingStderr>(format);
   spdlog::logger logger{"outboxx", sink};
 
@@ -137,6 +160,27 @@ void write(Level level, std::string_view message, Fields fields) {
 
 bool enabled(Level level) {
   return instance().logger.should_log(library_level(level));
+}
+
+std::size_t status_columns() {
+  const char* const terminal = std::getenv("TERM");  // NOLINT(concurrency-mt-unsafe): nobody sets the environment
+  if (!instance().may_have_status || instance().format != LogFormat::kText || !enabled(Level::kInfo) ||
+      ::isatty(STDERR_FILENO) == 0 || terminal == nullptr || std::string_view(terminal) == "dumb") {
+    return 0;
+  }
+  winsize size{};
+  const bool is_told = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return (is_told ? size.ws_col : kColumnsOfOld) - 1;  // some terminals go to the next line with the last column
+}
+
+void set_status(std::string_view line) {
+  if (line.empty() || status_columns() > 0) {
+    instance().sink->set_status(line);
+  }
+}
+
+void forbid_status() {
+  instance().may_have_status = false;
 }
 
 std::uint64_t dropped_lines() {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -38,6 +39,14 @@ void configure(Level level, LogFormat format);
 
 void write(Level level, std::string_view message, Fields fields = {});
 [[nodiscard]] bool enabled(Level level);
+
+// The status line: below the last log line, for what changes too often to be logged; cleared before each log line and drawn
+// again after it. How long it may be; 0: nobody would see it, for standard error is no terminal, or the log is JSON or quiet.
+[[nodiscard]] std::size_t status_columns();
+// Draws it, one line of ASCII; empty takes it away. Does nothing if status_columns() is 0.
+void set_status(std::string_view line);
+// Before other threads start: standard output's records go to the same terminal, perhaps through other programs.
+void forbid_status();
 
 // Lines dropped because standard error did not take them; also a metric.
 [[nodiscard]] std::uint64_t dropped_lines();

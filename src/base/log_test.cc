@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <climits>
 #include <cstdint>
+#include <cstdlib>
 #include <ctime>
 #include <regex>
 #include <string>
@@ -17,53 +19,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/log_testing.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
 
 namespace outboxx {
 namespace {
-
-// Standard error is a pipe while this lives.
-class StderrPipe {
- public:
-  StderrPipe() : saved_(::dup(STDERR_FILENO)) {
-    std::array<int, 2> fds{-1, -1};
-    EXPECT_EQ(::pipe2(fds.data(), O_CLOEXEC), 0);
-    reader_ = UniqueFd(fds[0]);
-    const UniqueFd writer(fds[1]);
-    EXPECT_EQ(::fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);  // the reader's own description
-    EXPECT_EQ(::dup2(writer.get(), STDERR_FILENO), STDERR_FILENO);
-    log::info("reports what an earlier test dropped");
-    read_all();
-  }
-  StderrPipe(const StderrPipe&) = delete;
-  StderrPipe& operator=(const StderrPipe&) = delete;
-  ~StderrPipe() {
-    ::dup2(saved_.get(), STDERR_FILENO);
-    log::configure(log::Level::kInfo, log::LogFormat::kText);
-  }
-
-  void close_reader() { reader_ = UniqueFd(); }
-
-  std::string read_all() const {
-    std::string out;
-    std::array<char, 65536> buffer{};
-    for (ssize_t size = 0; (size = ::read(reader_.get(), buffer.data(), buffer.size())) > 0;) {
-      out.append(buffer.data(), static_cast<std::size_t>(size));
-    }
-    return out;
-  }
-
-  // With "TIME" for what looks like the time.
-  std::string read_lines() const {
-    static const std::regex kTime(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)");
-    return std::regex_replace(read_all(), kTime, "TIME");
-  }
-
- private:
-  UniqueFd saved_;
-  UniqueFd reader_;
-};
 
 TEST(Log, WritesTextLines) {
   const StderrPipe pipe;
@@ -183,6 +144,59 @@ TEST(Log, LinesOfManyThreadsStayWhole) {
   }
   EXPECT_EQ(lines, "");
   EXPECT_EQ(whole, std::uint64_t{kThreads} * kLines);
+}
+
+TEST(Log, StatusLineStaysBelowTheLog) {
+  const StderrTerminal terminal(80);
+  EXPECT_EQ(log::status_columns(), 79U);
+  log::info("one");
+  log::set_status("40%");
+  log::info("two");
+  log::set_status("40%");
+  log::set_status("41%");
+  log::warn("three");
+  log::set_status("");
+  log::info("four");
+  EXPECT_EQ(terminal.read_lines(),
+            "TIME INFO  one\r\n"
+            "\r\x1b[K40%"
+            "\r\x1b[KTIME INFO  two\r\n40%"
+            "\r\x1b[K41%"
+            "\r\x1b[KTIME WARN  three\r\n41%"
+            "\r\x1b[K"
+            "TIME INFO  four\r\n");
+}
+
+TEST(Log, StatusLineIsForTerminalsThatShowTextOnly) {
+  {
+    const StderrPipe pipe;
+    EXPECT_EQ(log::status_columns(), 0U);
+    log::set_status("40%");
+    log::info("one");
+    EXPECT_EQ(pipe.read_lines(), "TIME INFO  one\n");
+  }
+  const StderrTerminal terminal(0);
+  EXPECT_EQ(log::status_columns(), 79U) << "the terminal does not tell";
+  log::configure(log::Level::kWarn, log::LogFormat::kText);
+  EXPECT_EQ(log::status_columns(), 0U) << "quiet";
+  log::configure(log::Level::kInfo, log::LogFormat::kJson);
+  EXPECT_EQ(log::status_columns(), 0U) << "JSON";
+  log::set_status("40%");
+  EXPECT_EQ(terminal.read_lines(), "");
+  log::configure(log::Level::kInfo, log::LogFormat::kText);
+  ::setenv("TERM", "dumb", 1);
+  EXPECT_EQ(log::status_columns(), 0U);
+}
+
+TEST(Log, StatusLineNeverWaitsForATerminalThatIsStopped) {
+  const StderrTerminal terminal(80);
+  EXPECT_EQ(::tcflow(STDERR_FILENO, TCOOFF), 0);
+  log::set_status("40%");
+  log::info("dropped");
+  EXPECT_EQ(::tcflow(STDERR_FILENO, TCOON), 0);
+  log::set_status("41%");
+  EXPECT_EQ(terminal.read_lines(), "\r\x1b[K41%");
+  log::set_status("");
 }
 
 }  // namespace

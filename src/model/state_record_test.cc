@@ -73,7 +73,9 @@ TEST(StateRecord, RefusesWhatIsNotOne) {
   EXPECT_EQ(refused(with("\"ordinal\"", "\"epoch\"")), "cannot read the state record: it is not a JSON object");  // twice
   EXPECT_EQ(refused(with(":3,", ":3.0,")), "cannot read the state record: \"timeline\" is missing or wrong");
   EXPECT_EQ(refused(with(":3,", ":-3,")), "cannot read the state record: \"timeline\" is missing or wrong");
-  EXPECT_EQ(refused(std::string(17'000'000, ' ')), "cannot read the state record: it is too large");
+  std::string large;
+  large.resize(17'000'000, ' ');
+  EXPECT_EQ(refused(large), "cannot read the state record: it is too large");
   for (std::size_t size = 0; size < good.size(); ++size) {
     EXPECT_FALSE(decode_state_record(std::string(good, 0, size))) << size;
   }

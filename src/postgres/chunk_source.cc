@@ -172,13 +172,14 @@ Result<OpenChunk> ChunkSource::open_at_point(const PreparedChunk& chunk, StopSig
   TRY(reader_->import(point.snapshot, stop));
   has_snapshot_ = true;
   Connection& sql = reader_->connection();
+  TRY(sql.query(fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL enable_seqscan = off", kLockTimeout.count()), {},
+                catalog_deadline(), stop));
   const auto leaves = TRY(read_snapshot_tables(sql, options_.publication_name, {&chunk.request.stream, 1}, stop));
   const SnapshotTable* const leaf = find_leaf(leaves, chunk.leaf);
   if (leaf == nullptr) {
     return fail(ErrorCode::kPostgresUnreachable, "the table is not what it was a moment ago");
   }
-  TRY(lock_tables(sql, {leaf, 1}, kLockTimeout, stop));
-  TRY(sql.query("SET LOCAL enable_seqscan = off", {}, catalog_deadline(), stop));
+  TRY(lock_tables(sql, {leaf, 1}, stop));
   return OpenChunk{
       .point = point.lsn, .table = *leaf, .copy = copy_range_statement(*leaf, chunk.key, chunk.range, chunk.request.where)};
 }

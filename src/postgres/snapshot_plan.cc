@@ -96,6 +96,7 @@ class Selection {
  public:
   static Result<Selection> read(Connection& sql, const Relation& relation, std::string_view time_zone, StopSignal stop) {
     std::vector<std::uint32_t> oids;
+    oids.reserve(relation.columns.size());
     for (const Column& column : relation.columns) {
       oids.push_back(column.type_oid);
     }

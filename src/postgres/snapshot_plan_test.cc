@@ -82,7 +82,7 @@ TEST(LockStatement, NamesAllThatIsRead) {
 TEST(BlocksPerChunk, CountsTheToastTable) {
   SnapshotTable table = orders();
   table.blocks = 1000;
-  table.bytes = 1000 * 8192;
+  table.bytes = 8'192'000;
   EXPECT_EQ(blocks_per_chunk(table, 1 << 20), 128U);
   table.bytes *= 100;
   EXPECT_EQ(blocks_per_chunk(table, 1 << 20), 1U);

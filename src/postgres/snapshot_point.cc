@@ -31,7 +31,7 @@ constexpr std::size_t kSlotNameMax = 63;  // NAMEDATALEN - 1
 constexpr std::string_view kSuffix = "_snapshot";
 // For all locks of a snapshot; the server gives up first.
 constexpr std::chrono::seconds kLockTimeout{30};
-constexpr std::chrono::seconds kServerLockTimeout{10};
+constexpr const char* kServerLockTimeout = "SET LOCAL lock_timeout = '5s'";
 
 // pg_class is read in the snapshot, pg_relation_filenode() tells the present: they differ if the table was rewritten or
 // truncated in between. Under the lock, "in between" is over. One that was created since is not in the snapshot at all.
@@ -57,12 +57,10 @@ Result<> check_not_rewritten(Connection& sql, std::span<const SnapshotTable> tab
 
 }  // namespace
 
-Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, std::chrono::milliseconds timeout,
-                     StopSignal stop) {
+Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, StopSignal stop) {
   if (tables.empty()) {
     return {};
   }
-  TRY(sql.query(fmt::format("SET LOCAL lock_timeout = {}", timeout.count()), {}, catalog_deadline(), stop));
   auto locked = sql.query(lock_statement(tables), {}, Clock::now() + kLockTimeout, stop);
   if (!locked) {
     return fail_with_context("could not lock the tables of the snapshot", snapshot_error(std::move(locked).error()));
@@ -94,12 +92,13 @@ Result<OpenSnapshot> open_snapshot(const PostgresOptions& options, std::span<con
     open.readers.push_back(TRY(SnapshotReader::open(options, point.snapshot, stop)));
   }
   Connection& sql = open.readers.front().connection();
+  TRY(sql.query(kServerLockTimeout, {}, catalog_deadline(), stop));
   auto tables = read_snapshot_tables(sql, options.publication_name, streams, stop);
   if (!tables) {
     return std::unexpected(snapshot_error(std::move(tables).error()));
   }
   open.tables = *std::move(tables);
-  TRY(lock_tables(sql, open.tables, kServerLockTimeout, stop));
+  TRY(lock_tables(sql, open.tables, stop));
   // 64 bits with the epoch; of rows, 32 are known.
   const QueryResult xmin =
       TRY(sql.query("select (pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8 & "

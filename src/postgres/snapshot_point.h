@@ -5,7 +5,6 @@
 // has none, so a temporary one is made for it.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -43,9 +42,9 @@ struct OpenSnapshot {
 };
 
 // In sql's transaction, which sees a snapshot: locks the tables as lock_statement() says, and checks that they are as they were.
-// kPostgresUnreachable if one was rewritten since, or somebody else holds a lock on it; timeout is for the latter.
-[[nodiscard]] Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, std::chrono::milliseconds timeout,
-                                   StopSignal stop);
+// kPostgresUnreachable if one was rewritten since, or somebody else holds a lock on it for
+// longer than lock_timeout.
+[[nodiscard]] Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, StopSignal stop);
 
 // Waits, for connections and for locks. kPostgresUnreachable if a table was rewritten or truncated since the snapshot was made,
 // which would show it empty: a new point shows what is there now.

@@ -237,6 +237,7 @@ std::vector<Check> check_snapshot(const StreamConfig& stream, const TableState& 
     return table.has_row_security ? std::vector{row_security_warning(name, table.schema, table.table)} : std::vector<Check>();
   }
   std::vector<Check> checks;
+  checks.reserve(table.odd_leaves.size());
   for (const LeafState& leaf : table.odd_leaves) {
     checks.push_back(check_leaf(stream, table, leaf));
   }

@@ -116,6 +116,7 @@ Result<> read_identities(Connection& sql, const std::string& oid, TableState& st
 Result<std::vector<LeafState>> read_odd_leaves(Connection& sql, const std::string& oid, StopSignal stop) {
   const QueryResult result = TRY(sql.query(kOddLeavesQuery, {oid}, catalog_deadline(), stop));
   std::vector<LeafState> leaves;
+  leaves.reserve(static_cast<std::size_t>(result.rows()));
   for (int row = 0; row < result.rows(); ++row) {
     leaves.push_back({.schema = result.text(row, 0),
                       .table = result.text(row, 1),
