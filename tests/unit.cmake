@@ -123,5 +123,5 @@ add_executable(simulation
 )
 target_include_directories(simulation PRIVATE src tests)
 target_compile_options(simulation PRIVATE -O2)
-target_link_libraries(simulation PRIVATE fmt::fmt nlohmann_json::nlohmann_json spdlog::spdlog)
+target_link_libraries(simulation PRIVATE outboxx_core)  # what a session knows of snapshots, and none has
 add_test(NAME simulation COMMAND simulation)
