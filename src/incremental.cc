@@ -275,7 +275,7 @@ void IncrementalSnapshot::take_prepared(TimePoint now) {
     return passes(prepared_.error()) ? retry(prepared_.error().message, now) : fail_job(prepared_.error());
   }
   if (!prepared_->waits_for.empty()) {
-    return retry("long transactions are open: " + prepared_->waits_for, now);
+    return wait_for_transactions(now);
   }
   state_ = State::kPrepared;
   if (prepared_->leaf == 0) {
@@ -434,6 +434,15 @@ void IncrementalSnapshot::retry(const std::string& reason, TimePoint now) {
   if (retries_++ == 0 || now >= reported_at_ + kReportInterval) {
     log::warn("a snapshot job waits", {{"job", job_}, {"reason", reason}});
     reported_at_ = now;
+  }
+}
+
+// That costs the stream nothing, so it is looked at again soon.
+void IncrementalSnapshot::wait_for_transactions(TimePoint now) {
+  retry_at_ = now + kFirstRetry;
+  if (now >= transactions_reported_at_ + kReportInterval) {
+    log::warn("a snapshot job waits", {{"job", job_}, {"reason", "long transactions are open: " + prepared_->waits_for}});
+    transactions_reported_at_ = now;
   }
 }
 

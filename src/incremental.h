@@ -121,6 +121,7 @@ class IncrementalSnapshot {
   [[nodiscard]] Result<> lose_chunk(Error error, TimePoint now);
   void give_up_chunk(TimePoint now);
   void retry(const std::string& reason, TimePoint now);
+  void wait_for_transactions(TimePoint now);
   void fail_job(const Error& error);
   void publish();
 
@@ -139,6 +140,7 @@ class IncrementalSnapshot {
   TimePoint retry_at_;
   int retries_ = 0;
   TimePoint reported_at_;  // that it is waiting
+  TimePoint transactions_reported_at_;
   TimePoint paused_at_;
   TimePoint flow_until_;
   TimePoint held_at_;

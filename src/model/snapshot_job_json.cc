@@ -131,7 +131,8 @@ std::string error_of_reply(const std::string& text) {
 std::vector<std::string> lines_of_jobs(const std::string& text) {
   std::vector<std::string> lines;
   try {
-    for (const Json& job : Json::parse(text).at("jobs")) {
+    const Json answer = Json::parse(text);
+    for (const Json& job : answer.at("jobs")) {
       std::string line = std::to_string(number(job, "id")) + "  " + job.at("state").get<std::string>() + "  " +
                          std::to_string(number(job, "rows")) + " rows ";
       for (const Json& table : job.at("tables")) {

@@ -227,6 +227,27 @@ def test_table_without_a_key_is_read_as_a_whole(postgres, kafka, topic, make_out
     check_equal(Rebuilt(consume(kafka.bootstrap(), topic, count=3000)), rows_of(postgres, "numbers", NUMBERS))
 
 
+def test_table_that_is_added_later_is_read_by_itself(postgres, kafka, topic, make_outboxx):
+    for name in ("numbers", "others"):
+        create_numbers(postgres, 2000, name=name)
+        kafka.create_topic(f"{topic}.{name}")
+    streams = [reading(name, f"{topic}.{name}") for name in ("numbers", "others")]
+    outboxx = make_outboxx(postgres, kafka, streams[:1]).start()
+    outboxx.wait_log("snapshot complete")
+    assert outboxx.stop() == 0
+    postgres.execute("alter publication outboxx_publication add table others")
+    outboxx.configure(streams=streams)
+    outboxx.start()
+    outboxx.wait_log("snapshot job complete")
+    check_equal(Rebuilt(consume(kafka.bootstrap(), f"{topic}.others", count=2000)), rows_of(postgres, "others", NUMBERS))
+    assert outboxx.stop() == 0
+    outboxx.start()
+    wait_delivered(postgres)
+    assert outboxx.log.count("the configuration has a new table") == 1
+    for name in ("numbers", "others"):
+        assert len(consume(kafka.bootstrap(), f"{topic}.{name}")) == 2000
+
+
 def test_keys_of_several_columns_and_types(postgres, kafka, topic, make_outboxx):
     """Texts with quotes and backslashes, negative and huge numbers, times."""
     postgres.execute(
@@ -234,7 +255,8 @@ def test_keys_of_several_columns_and_types(postgres, kafka, topic, make_outboxx)
         r"""insert into keys select case n % 4 when 0 then 'a''b' when 1 then 'back\slash' when 2 then '' else 'Ünï' end, """
         "(n - 2500) * 1e20, '2026-01-01'::timestamptz + n * interval '1 microsecond', n from generate_series(1, 5000) n")
     kafka.create_topic(topic)
-    outboxx = make_outboxx(postgres, kafka, [reading("keys", topic)], config=NEVER).start()
+    outboxx = make_outboxx(postgres, kafka, [stream("public.keys", topic, operations=("read", "insert"), routing_key="ident")],
+                           config=NEVER).start()
     wait_state(outboxx, request(outboxx, "public.keys"), "complete")
     messages = consume(kafka.bootstrap(), topic, count=5000)
     assert sorted(message.json["data"]["ident"] for message in messages) == list(range(1, 5001))
