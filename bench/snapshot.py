@@ -10,9 +10,10 @@ import time
 
 import process
 from clients import EndsByItself
-from drain import DEADLINE_S, LOOK_S, TopicEnd
+from drain import LOOK_S, TopicEnd
 from support import wait, wait_until
 
+DEADLINE_S = 3600
 BACKENDS_QUERY = "select pid from pg_stat_activity where backend_type in ('client backend', 'walsender') and pid <> pg_backend_pid()"
 
 

@@ -11,7 +11,17 @@
 
 namespace outboxx {
 
-enum class Command : std::uint8_t { kRun, kCheck, kSlotShow, kSlotDrop, kSnapshot, kSnapshotList, kSnapshotChange, kVersion, kHelp };
+enum class Command : std::uint8_t {
+  kRun,
+  kCheck,
+  kSlotShow,
+  kSlotDrop,
+  kSnapshot,
+  kSnapshotList,
+  kSnapshotChange,
+  kVersion,
+  kHelp
+};
 
 struct CommandLine {
   Command command = Command::kRun;

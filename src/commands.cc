@@ -195,8 +195,7 @@ Result<> run_pipeline(const Config& config, bool wait) {
                                  {.version = OUTBOXX_VERSION, .libpq = libpq_version(), .librdkafka = librdkafka_version()}));
   }
   log::info("starting", {{"version", OUTBOXX_VERSION}, {"libpq", libpq_version()}, {"librdkafka", librdkafka_version()}});
-  Result<> ended = supervise(config, signals, metrics, mailbox,
-                             wait ? UnreachableAtStart::kWait : UnreachableAtStart::kGiveUp);
+  Result<> ended = supervise(config, signals, metrics, mailbox, wait ? UnreachableAtStart::kWait : UnreachableAtStart::kGiveUp);
   if (ended || ended.error().code == ErrorCode::kInterrupted) {
     log::info("stopped", {{"delivered", metrics.records_delivered.value()}});
   }

@@ -98,8 +98,7 @@ bool is_address_or_localhost(std::string_view host) {
 }  // namespace
 
 bool is_job_request(std::string_view head) {
-  return head.starts_with(kStart) && head.size() > kStart.size() &&
-         (head[kStart.size()] == ' ' || head[kStart.size()] == '/');
+  return head.starts_with(kStart) && head.size() > kStart.size() && (head[kStart.size()] == ' ' || head[kStart.size()] == '/');
 }
 
 std::expected<JobRequestHead, std::string> parse_job_head(std::string_view head, bool is_local_client) {
@@ -138,7 +137,8 @@ std::expected<SnapshotCommand, std::string> parse_job_body(const JobRequestHead&
                            .tables = std::move(request->tables),
                            .where = std::move(request->where)};
   }
-  const std::string_view rest = std::string_view(head.path).substr(std::min(head.path.size(), std::string_view("/snapshots/").size()));
+  const std::string_view rest =
+      std::string_view(head.path).substr(std::min(head.path.size(), std::string_view("/snapshots/").size()));
   const std::size_t slash = rest.find('/');
   const auto job = to_number<std::uint64_t>(rest.substr(0, slash));
   const auto* const action =

@@ -55,7 +55,8 @@ TEST(JobRequestBody, BecomesACommand) {
   EXPECT_EQ(paused->job, 17U);
   EXPECT_EQ(parse_job_body({.path = "/snapshots/17/resume"}, "")->kind, SnapshotCommand::Kind::kResume);
   EXPECT_EQ(parse_job_body({.path = "/snapshots/17/cancel"}, "")->kind, SnapshotCommand::Kind::kCancel);
-  for (const char* const path : {"/snapshots/", "/snapshots/17", "/snapshots/17/", "/snapshots/x/pause", "/snapshots/17/explode"}) {
+  for (const char* const path :
+       {"/snapshots/", "/snapshots/17", "/snapshots/17/", "/snapshots/x/pause", "/snapshots/17/explode"}) {
     EXPECT_FALSE(parse_job_body({.path = path}, "")) << path;
   }
 }

@@ -198,7 +198,8 @@ void HttpServer::Impl::run() {
   std::vector<pollfd> fds;
   while (true) {
     const TimePoint before = Clock::now();
-    fds = {{stop.get(), POLLIN, 0}, {before < accept_after ? -1 : listener.get(), POLLIN, 0}, {mailbox.answers_fd(), POLLIN, 0}};
+    fds = {
+        {stop.get(), POLLIN, 0}, {before < accept_after ? -1 : listener.get(), POLLIN, 0}, {mailbox.answers_fd(), POLLIN, 0}};
     for (const Connection& connection : connections) {
       fds.push_back({connection.fd.get(), events_of(connection), 0});
     }
@@ -336,7 +337,8 @@ void HttpServer::Impl::take_answers(TimePoint now) {
 void HttpServer::Impl::give_up_waiting(Connection& connection, TimePoint now) {
   mailbox.withdraw(connection.ticket);
   start_answer(connection,
-               job_answer({.status = 503, .job = 0, .message = "the pipeline does not stream now; try again when it does"}), now);
+               job_answer({.status = 503, .job = 0, .message = "the pipeline does not stream now; try again when it does"}),
+               now);
 }
 
 void HttpServer::Impl::start_answer(Connection& connection, std::string answer, TimePoint now) {

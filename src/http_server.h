@@ -19,8 +19,8 @@ namespace outboxx {
 class HttpServer {
  public:
   // Binds and starts to serve. metrics and mailbox outlive the server. kConfig if the address cannot be bound.
-  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, const Metrics& metrics, SnapshotMailbox& mailbox,
-                                                                 const BuildInfo& build);
+  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, const Metrics& metrics,
+                                                                 SnapshotMailbox& mailbox, const BuildInfo& build);
 
   // Stops serving and joins the thread.
   ~HttpServer();

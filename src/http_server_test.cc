@@ -22,8 +22,8 @@
 #include "base/metrics.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
-#include "snapshot_testing.h"
 #include "snapshot_mailbox.h"
+#include "snapshot_testing.h"
 #include "snapshots_json.h"
 
 namespace outboxx {

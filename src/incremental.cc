@@ -164,8 +164,7 @@ SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
       return {.status = 404, .message = "no stream of the configuration lists \"read\" for table \"" + table + "\""};
     }
   }
-  const std::uint64_t id =
-      jobs_.add({.kind = JobKind::kRequested, .tables = command.tables, .where = command.where});
+  const std::uint64_t id = jobs_.add({.kind = JobKind::kRequested, .tables = command.tables, .where = command.where});
   log::info("snapshot job accepted", {{"job", id}, {"tables", command.tables.size()}, {"table", command.tables.front()}});
   commanded_revision_ = jobs_.revision;
   return {.job = id};

@@ -1,7 +1,8 @@
 // IncrementalSnapshot: reads tables chunk by chunk while the stream goes on, as jobs that operators ask for or that the
 // configuration does.
 //
-//   idle -> prepare -> [ stream is caught up ] -> open (stream paused) -> hold (stream goes to the point) -> rows -> arrive -> idle
+//   idle -> prepare -> [ stream is caught up ] -> open (stream paused) -> hold (stream goes to the point) -> rows -> arrive ->
+//   idle
 //
 // Per chunk, the stream is paused while a snapshot is made, so that its point is not behind what was passed on, and is held
 // there while the rows are handed over. So a chunk is exact as the initial snapshot is (snapshot.h), whatever the table's key.

@@ -284,8 +284,8 @@ ProgressFacts Session::progress_facts() const {
           .bytes = bytes(),
           .is_urgent = is_wanted || state_ == State::kDraining || has_commanded_jobs(),
           .has_snapshot_news = has_snapshot_news(),
-          .is_mid_chunk = (snapshot_ != nullptr && snapshot_->is_mid_chunk()) ||
-                          (incremental_ != nullptr && incremental_->is_mid_chunk())};
+          .is_mid_chunk =
+              (snapshot_ != nullptr && snapshot_->is_mid_chunk()) || (incremental_ != nullptr && incremental_->is_mid_chunk())};
 }
 
 Result<> Session::record_progress(TimePoint now) {

@@ -26,15 +26,15 @@ struct SnapshotCommand {
 };
 
 struct SnapshotAnswer {
-  int status = 202;        // of HTTP
+  int status = 202;  // of HTTP
   std::uint64_t job = 0;
-  std::string message{};   // why not
+  std::string message{};  // why not
 };
 
 // For people.
 struct JobView {
   SnapshotJob job;
-  std::string state;   // running, waiting, paused, complete, failed, canceled
+  std::string state;     // running, waiting, paused, complete, failed, canceled
   std::string reason{};  // of a failure
 };
 

@@ -47,8 +47,11 @@ TEST(SnapshotsJson, KnowsNothingOfNone) {
 
 TEST(SnapshotsJson, TellsTheJobs) {
   const std::vector<JobView> jobs{
-      {.job = {.id = 17, .tables = {"public.a", "public.b"}, .where = "x = 'y'", .tables_done = 1, .rows = 2000}, .state = "running"},
-      {.job = {.id = 3, .kind = JobKind::kAdded, .tables = {"public.c"}, .where = {}}, .state = "failed", .reason = "no such column"}};
+      {.job = {.id = 17, .tables = {"public.a", "public.b"}, .where = "x = 'y'", .tables_done = 1, .rows = 2000},
+       .state = "running"},
+      {.job = {.id = 3, .kind = JobKind::kAdded, .tables = {"public.c"}, .where = {}},
+       .state = "failed",
+       .reason = "no such column"}};
   EXPECT_TRUE(snapshots_json(SnapshotProgress(), jobs, kNow)
                   .ends_with(R"("jobs":[{"id":17,"state":"running","kind":"requested","tables":["public.a","public.b"],)"
                              R"("tables_done":1,"rows":2000,"where":"x = 'y'"},)"

@@ -55,8 +55,8 @@ void queue_added_tables(std::span<const ReadTable> tables, SnapshotMode mode, St
   state.jobs.watches_tables = true;
 }
 
-Result<> watch_tables(const PostgresOptions& options, std::span<const StreamConfig> streams, StateRecord& state, Connection& sql,
-                      StopSignal stop) {
+Result<> watch_tables(const PostgresOptions& options, std::span<const StreamConfig> streams, StateRecord& state,
+                      Connection& sql, StopSignal stop) {
   if (state.snapshot.is_pending) {
     state.jobs.watches_tables = true;  // that snapshot reads whatever is not known
     return {};
@@ -67,8 +67,8 @@ Result<> watch_tables(const PostgresOptions& options, std::span<const StreamConf
     if (!stream.operations.read || std::ranges::find(tables, table.name, &ReadTable::name) != tables.end()) {
       continue;
     }
-    const QueryResult found = TRY(
-        sql.query(kLeavesQuery, {quote_sql_identifier(stream.schema), stream.table}, catalog_deadline(), stop));
+    const QueryResult found =
+        TRY(sql.query(kLeavesQuery, {quote_sql_identifier(stream.schema), stream.table}, catalog_deadline(), stop));
     for (int row = 0; row < found.rows(); ++row) {
       table.leaves.push_back(found.number<std::uint32_t>(row, 0));
     }

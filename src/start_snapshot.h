@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/wait.h"
+#include "config.h"
 #include "model/snapshot_state.h"
 #include "model/stream.h"
 #include "postgres/connection.h"
@@ -22,9 +23,8 @@ namespace outboxx {
 // started: of a slot that was made now there is a point; else a temporary slot makes one, which may wait for open transactions.
 // kPostgresUnreachable with SQLSTATE 55006 if somebody streams from the slot: then it is not our turn. Before START_REPLICATION
 // on the connection that made the point.
-[[nodiscard]] Result<std::optional<OpenSnapshot>> open_pending_snapshot(const PostgresOptions& options,
-                                                                        std::span<const StreamConfig> streams,
-                                                                        SnapshotState& state, const StartedSlot& started,
-                                                                        Connection& sql, StopSignal stop);
+[[nodiscard]] Result<std::optional<OpenSnapshot>> open_pending_snapshot(const Config& config, SnapshotState& state,
+                                                                        const StartedSlot& started, Connection& sql,
+                                                                        StopSignal stop);
 
 }  // namespace outboxx

@@ -102,7 +102,7 @@ Result<SenderFacts> read_sender_facts(Connection& replication, StopSignal stop) 
                      .is_sql_ascii = replication.is_sql_ascii()};
 }
 
-Result<OpenStream> open_stream(const Config& config, Connection& sql, History& history, StopSignal stop) {
+Result<OpenStream> open_slot_stream(const Config& config, Connection& sql, History& history, StopSignal stop) {
   const PostgresOptions& options = config.postgres;
   StateStore store = TRY(StateStore::open(config, pipeline_id(config, sql.database()), stop));
   // What an operator said holds for the first session, not for what a later one finds.
@@ -120,7 +120,7 @@ Result<OpenStream> open_stream(const Config& config, Connection& sql, History& h
     history.snapshot = {.is_pending = true, .tables = {}};
   }
   SnapshotState& snapshot_state = started.state ? started.state->snapshot : history.snapshot;
-  auto snapshot = TRY(open_pending_snapshot(options, config.streams, snapshot_state, started, sql, stop));
+  auto snapshot = TRY(open_pending_snapshot(config, snapshot_state, started, sql, stop));
   if (started.state) {
     TRY(watch_tables(options, config.streams, *started.state, sql, stop));
   }
@@ -161,6 +161,11 @@ Result<OpenStream> open_snapshot_alone(const Config& config, Connection& sql, co
                     .slot_name = slot_name,
                     .snapshot = std::move(snapshot),
                     .arrived = {}};
+}
+
+Result<OpenStream> open_stream(const Config& config, Connection& sql, History& history, StopSignal stop) {
+  return config.postgres.snapshot.mode == SnapshotMode::kOnly ? open_snapshot_alone(config, sql, history, stop)
+                                                              : open_slot_stream(config, sql, history, stop);
 }
 
 // Another session has the slot: one of ours that the server still keeps, or another instance's.
@@ -265,9 +270,7 @@ Result<> run_session(const Wiring& wiring, History& history) {
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
   history.phase = Phase::kConnecting;
   TRY(ensure_publication(sql, config.postgres, config.streams, stop));
-  const bool is_alone = config.postgres.snapshot.mode == SnapshotMode::kOnly;
-  Result<OpenStream> open =
-      is_alone ? open_snapshot_alone(config, sql, history, stop) : open_stream(config, sql, history, stop);
+  Result<OpenStream> open = open_stream(config, sql, history, stop);
   if (!open && open.error().sqlstate == "55006") {  // object_in_use: the slot
     sink->abandon();                                // nobody would take its events, for days perhaps
     TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
@@ -304,7 +307,7 @@ class RetryReport {
 }  // namespace
 
 Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, SnapshotMailbox& mailbox,
-                 UnreachableAtStart at_start) {
+                   UnreachableAtStart at_start) {
   Backoff backoff(kFirstRetryWait, kLongestRetryWait);
   RetryReport report;
   History history;

@@ -23,6 +23,6 @@ enum class UnreachableAtStart : std::uint8_t {
 // wait that grows while no session makes progress; what does not ends it. A slot that vanishes after it was streamed from is
 // not created again.
 [[nodiscard]] Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, SnapshotMailbox& mailbox,
-                               UnreachableAtStart at_start);
+                                 UnreachableAtStart at_start);
 
 }  // namespace outboxx

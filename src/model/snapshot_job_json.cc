@@ -88,7 +88,8 @@ std::optional<SnapshotJobs> to_jobs(const Json& json) {
 
 Result<JobRequest> parse_job_request(std::string_view text) {
   const auto wrong = [](const std::string& message) {
-    return fail(ErrorCode::kUsage, message, R"(Send {"tables":["schema.table"]}, and "where":"SQL" if not all rows are wanted.)");
+    return fail(ErrorCode::kUsage, message,
+                R"(Send {"tables":["schema.table"]}, and "where":"SQL" if not all rows are wanted.)");
   };
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) {

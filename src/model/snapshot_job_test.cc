@@ -89,10 +89,9 @@ TEST(SnapshotJobs, RefusesWhatIsNone) {
     return text;
   };
   EXPECT_TRUE(decode_state_record(good));
-  for (const std::string& bad :
-       {with(R"("revision":17)", R"("revision":-17)"), with(R"(["public.a"])", "[]"), with(R"(["public.a"])", "[7]"),
-        with(R"("tables_done":0)", R"("tables_done":1)"), with(R"("rows":0)", R"("rows":0.5)"),
-        with(R"("key":[])", R"("key":[["a"]])")}) {
+  for (const std::string& bad : {with(R"("revision":17)", R"("revision":-17)"), with(R"(["public.a"])", "[]"),
+                                 with(R"(["public.a"])", "[7]"), with(R"("tables_done":0)", R"("tables_done":1)"),
+                                 with(R"("rows":0)", R"("rows":0.5)"), with(R"("key":[])", R"("key":[["a"]])")}) {
     EXPECT_FALSE(decode_state_record(bad)) << bad;
   }
 }

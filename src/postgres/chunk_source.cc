@@ -117,9 +117,8 @@ Result<> ChunkSource::end_chunk(StopSignal stop) {
     TRY(reader_->end(stop));
   }
   if (std::exchange(has_slot_, false)) {
-    TRY(replication_->query(
-        "DROP_REPLICATION_SLOT " + replication_->quote_identifier(temporary_slot_name(options_.slot_name)), {},
-        catalog_deadline(), stop));
+    TRY(replication_->query("DROP_REPLICATION_SLOT " + replication_->quote_identifier(temporary_slot_name(options_.slot_name)),
+                            {}, catalog_deadline(), stop));
   }
   return {};
 }
@@ -127,8 +126,15 @@ Result<> ChunkSource::end_chunk(StopSignal stop) {
 Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal stop) {
   TRY(connect(stop));
   TRY(end_chunk(stop));
-  PreparedChunk chunk{.request = request, .leaf = 0, .key = {}, .range = {}, .rows = request.rows, .next = request.place,
-                      .waits_for = {}};
+  TRY(sql_->query("BEGIN READ ONLY", {}, catalog_deadline(), stop));
+  auto chunk = TRY(plan_in_transaction(request, stop));
+  TRY(sql_->query("COMMIT", {}, catalog_deadline(), stop));
+  return chunk;
+}
+
+Result<PreparedChunk> ChunkSource::plan_in_transaction(const ChunkRequest& request, StopSignal stop) {
+  PreparedChunk chunk{
+      .request = request, .leaf = 0, .key = {}, .range = {}, .rows = request.rows, .next = request.place, .waits_for = {}};
   const auto leaves = TRY(read_snapshot_tables(*sql_, options_.publication_name, {&request.stream, 1}, stop));
   if (leaves.empty() && !TRY(read_table(*sql_, request.stream.schema, request.stream.table, stop))) {
     return fail(ErrorCode::kPostgresMisconfigured,
@@ -150,8 +156,8 @@ Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal 
   if (!chunk.key.empty()) {
     chunk.range.after = key_before(request.place, leaf->oid, chunk.key);
     chunk.rows = chunk.range.after ? request.rows : std::min(request.rows, first_rows(*leaf));
-    const QueryResult end = TRY(sql_->query(
-        find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, chunk.rows), {}, catalog_deadline(), stop));
+    const QueryResult end = TRY(sql_->query(find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, chunk.rows), {},
+                                            catalog_deadline(), stop));
     if (end.rows() > 0) {
       chunk.next = {.leaf_done = request.place.leaf_done, .key_leaf = leaf->oid, .key = {}};
       KeyValues& values = chunk.range.end.emplace();
@@ -165,7 +171,7 @@ Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal 
   return chunk;
 }
 
-// The table is described anew: it may have been altered since, and only under the lock that is over.
+// The table is described anew, as the snapshot shows it: it may have been altered since.
 Result<OpenChunk> ChunkSource::open_at_point(const PreparedChunk& chunk, StopSignal stop) {
   const SnapshotPoint point = TRY(make_snapshot_point(*replication_, *sql_, options_.slot_name, stop));
   has_slot_ = true;

@@ -27,19 +27,19 @@ struct ChunkRequest {
   StreamConfig stream;  // one that lists "read" for the table
   std::string where;
   JobPlace place;
-  std::uint64_t rows = 0;      // that the chunk is to have, about
-  bool needs_key = false;      // a table without one cannot be read if it is large
+  std::uint64_t rows = 0;  // that the chunk is to have, about
+  bool needs_key = false;  // a table without one cannot be read if it is large
 };
 
 // Found out while the stream goes on: what the chunk is to read.
 struct PreparedChunk {
   ChunkRequest request;
-  std::uint32_t leaf = 0;        // 0: nothing is left of the table
-  std::vector<KeyColumn> key;    // empty: the leaf has none, and is read as a whole
+  std::uint32_t leaf = 0;      // 0: nothing is left of the table
+  std::vector<KeyColumn> key;  // empty: the leaf has none, and is read as a whole
   KeyRange range;
-  std::uint64_t rows = 0;        // that it has, about
-  JobPlace next;                 // when it has arrived
-  std::string waits_for;         // transactions that keep a snapshot from being made, and are known to be long
+  std::uint64_t rows = 0;  // that it has, about
+  JobPlace next;           // when it has arrived
+  std::string waits_for;   // transactions that keep a snapshot from being made, and are known to be long
 };
 
 // Ready to be read, with the stream held at the point.
@@ -58,8 +58,8 @@ class ChunkSource {
   // options outlives it.
   explicit ChunkSource(const PostgresOptions& options) : options_(options) {}
 
-  // Connects if need be and ends the chunk before. kPostgresUnreachable: it may be tried again; every other error is the table's
-  // or the condition's, and stays.
+  // Connects if need be and ends the chunk before. kPostgresUnreachable: it may be tried again; every other error is the
+  // table's or the condition's, and stays.
   [[nodiscard]] Result<PreparedChunk> prepare(const ChunkRequest& request, StopSignal stop);
   // Makes the snapshot. kInterrupted if it was stopped.
   [[nodiscard]] Result<OpenChunk> open(const PreparedChunk& chunk, StopSignal stop);
@@ -74,6 +74,7 @@ class ChunkSource {
   [[nodiscard]] Result<> connect(StopSignal stop);
   [[nodiscard]] Result<> end_chunk(StopSignal stop);
   [[nodiscard]] Result<PreparedChunk> plan(const ChunkRequest& request, StopSignal stop);
+  [[nodiscard]] Result<PreparedChunk> plan_in_transaction(const ChunkRequest& request, StopSignal stop);
   [[nodiscard]] Result<OpenChunk> open_at_point(const PreparedChunk& chunk, StopSignal stop);
 
   const PostgresOptions& options_;

@@ -20,7 +20,11 @@
 
 namespace outboxx {
 
-enum class ConnectionMode : std::uint8_t { kSql, kReplication };
+enum class ConnectionMode : std::uint8_t {
+  kSql,          // search_path is pg_catalog: nobody's function can stand before the server's
+  kReplication,  // search_path is the role's
+  kSnapshot,     // SQL, with the search_path of kReplication: the text of regclass and its like depends on it
+};
 
 // Rows of a query, as text. Owns libpq's result; views are valid as long as it.
 class QueryResult {

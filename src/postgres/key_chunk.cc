@@ -32,6 +32,9 @@ select a.attname, n.nspname, t.typname, i.indcollation[k.place - 1] = a.attcolla
  where k.place <= i.indnkeyatts
  order by k.place)";
 
+// As for row filters (snapshot_plan.cc): nobody's function can stand before the server's.
+constexpr const char* kSafeSearchPath = "'pg_catalog'";
+
 // Standard strings: a quote is doubled and nothing else has a meaning. E'' for backslashes would depend on no setting either.
 std::string quote_text(std::string_view text) {
   std::string quoted = text.contains('\\') ? "E'" : "'";
@@ -89,17 +92,18 @@ std::string find_end_statement(const std::string& quoted_table, const std::vecto
     texts.push_back(quote_sql_identifier(column.name) + "::pg_catalog.text");
   }
   return fmt::format("SELECT {} FROM (SELECT {} FROM ONLY {}{} ORDER BY {} OFFSET {} LIMIT 1) t", fmt::join(texts, ", "),
-                     names(key), quoted_table, after ? " WHERE " + compare(key, ">", *after) : "", names(key), rows - 1);
+                     names(key), quoted_table, after ? " WHERE " + compare(key, "OPERATOR(pg_catalog.>)", *after) : "",
+                     names(key), rows - 1);
 }
 
 std::string copy_range_statement(const SnapshotTable& table, const std::vector<KeyColumn>& key, const KeyRange& range,
                                  const std::string& where) {
   std::vector<std::string> conditions;
   if (range.after) {
-    conditions.push_back(compare(key, ">", *range.after));
+    conditions.push_back(compare(key, "OPERATOR(pg_catalog.>)", *range.after));
   }
   if (range.end) {
-    conditions.push_back(compare(key, "<=", *range.end));
+    conditions.push_back(compare(key, "OPERATOR(pg_catalog.<=)", *range.end));
   }
   if (!table.row_filter.empty()) {
     conditions.push_back("(" + table.row_filter + ")");
@@ -107,8 +111,10 @@ std::string copy_range_statement(const SnapshotTable& table, const std::vector<K
   if (!where.empty()) {
     conditions.push_back(enclosed(where));
   }
-  return fmt::format("COPY (SELECT {} FROM ONLY {}{}) TO STDOUT (FORMAT binary)", fmt::join(table.expressions, ", "),
-                     table.quoted_name, where_clause(conditions));
+  return fmt::format(
+      "SELECT pg_catalog.set_config('search_path', {}, true); COPY (SELECT {} FROM ONLY {}{}) TO STDOUT (FORMAT binary)",
+      where.empty() ? table.search_path : kSafeSearchPath, fmt::join(table.expressions, ", "), table.quoted_name,
+      where_clause(conditions));
 }
 
 std::string check_where_statement(const std::string& quoted_table, const std::string& where) {

@@ -39,7 +39,7 @@ struct KeyRange {
 [[nodiscard]] std::string find_end_statement(const std::string& quoted_table, const std::vector<KeyColumn>& key,
                                              const std::optional<KeyValues>& after, std::uint64_t rows);
 
-// COPY (SELECT ...) TO STDOUT (FORMAT binary) of the rows in range for which where is true. key is empty: all of them.
+// As copy_statement(): of the rows in range for which where is true. key is empty: all of them.
 [[nodiscard]] std::string copy_range_statement(const SnapshotTable& table, const std::vector<KeyColumn>& key,
                                                const KeyRange& range, const std::string& where);
 

@@ -19,6 +19,7 @@ const std::vector<KeyColumn> kPair = {{.name = "name", .type = R"("pg_catalog"."
 SnapshotTable table_of(const char* row_filter = "") {
   SnapshotTable table;
   table.quoted_name = kTable;
+  table.search_path = "'app'";
   table.row_filter = row_filter;
   table.expressions = {R"("id")", R"("name")"};
   return table;
@@ -29,21 +30,26 @@ TEST(KeyChunk, FindsTheEndOfTheNextRows) {
             R"(SELECT "id"::pg_catalog.text FROM (SELECT "id" FROM ONLY "public"."t" ORDER BY "id" OFFSET 1999 LIMIT 1) t)");
   EXPECT_EQ(find_end_statement(kTable, kPair, KeyValues{"it's", "-5"}, 1),
             R"(SELECT "name"::pg_catalog.text, "N"::pg_catalog.text FROM (SELECT "name", "N" FROM ONLY "public"."t" )"
-            R"(WHERE ("name", "N") > ('it''s'::"pg_catalog"."text", '-5'::"pg_catalog"."int8") )"
+            R"(WHERE ("name", "N") OPERATOR(pg_catalog.>) ('it''s'::"pg_catalog"."text", '-5'::"pg_catalog"."int8") )"
             R"(ORDER BY "name", "N" OFFSET 0 LIMIT 1) t)");
 }
 
 TEST(KeyChunk, ReadsARange) {
-  EXPECT_EQ(copy_range_statement(table_of(), kId, {.after = KeyValues{"1"}, .end = KeyValues{"9"}}, ""),
-            R"(COPY (SELECT "id", "name" FROM ONLY "public"."t" WHERE ("id") > ('1'::"pg_catalog"."int4") )"
-            R"(AND ("id") <= ('9'::"pg_catalog"."int4")) TO STDOUT (FORMAT binary))");
+  EXPECT_EQ(
+      copy_range_statement(table_of(), kId, {.after = KeyValues{"1"}, .end = KeyValues{"9"}}, ""),
+      R"(SELECT pg_catalog.set_config('search_path', 'app', true); )"
+      R"(COPY (SELECT "id", "name" FROM ONLY "public"."t" WHERE ("id") OPERATOR(pg_catalog.>) ('1'::"pg_catalog"."int4") )"
+      R"(AND ("id") OPERATOR(pg_catalog.<=) ('9'::"pg_catalog"."int4")) TO STDOUT (FORMAT binary))");
   EXPECT_EQ(copy_range_statement(table_of(), kId, {}, ""),
+            R"(SELECT pg_catalog.set_config('search_path', 'app', true); )"
             R"(COPY (SELECT "id", "name" FROM ONLY "public"."t") TO STDOUT (FORMAT binary))");
 }
 
 TEST(KeyChunk, RespectsTheRowFilterAndTheCondition) {
   EXPECT_EQ(copy_range_statement(table_of("id > 0"), kId, {.after = {}, .end = KeyValues{"9"}}, "a OR b -- c"),
-            "COPY (SELECT \"id\", \"name\" FROM ONLY \"public\".\"t\" WHERE (\"id\") <= ('9'::\"pg_catalog\".\"int4\") "
+            "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true); "
+            "COPY (SELECT \"id\", \"name\" FROM ONLY \"public\".\"t\" WHERE (\"id\") OPERATOR(pg_catalog.<=) "
+            "('9'::\"pg_catalog\".\"int4\") "
             "AND (id > 0) AND (a OR b -- c\n)) TO STDOUT (FORMAT binary)");
 }
 

@@ -32,6 +32,9 @@ namespace {
 
 constexpr int kVersionWithColumnLists = 150000;
 constexpr int kVersionWithGeneratedColumns = 180000;
+// All names in our statements have their schema. Those in a row filter have not, and a function of somebody else could stand
+// before the server's: there the text of regclass and its like may have a schema that the stream's has not.
+constexpr const char* kSafeSearchPath = "'pg_catalog'";
 
 // The table itself, or the leaves of a partitioned one, as the transaction's snapshot has them; pg_partition_tree() would tell
 // the present. What is being detached is no partition for the stream either (PostgreSQL: partition.c, get_partition_ancestors).
@@ -141,11 +144,19 @@ class Selection {
   }
 };
 
+// The search_path of the transaction up to now, which is the stream's, as a literal; from now on it is pg_catalog.
+Result<std::string> take_search_path(Connection& sql, StopSignal stop) {
+  const QueryResult search_path =
+      TRY(sql.query("select pg_catalog.current_setting('search_path')", {}, catalog_deadline(), stop));
+  TRY(sql.query("SET LOCAL search_path TO pg_catalog", {}, catalog_deadline(), stop));
+  return sql.quote_literal(search_path.text(0, 0));
+}
+
 // Adds the leaves of one table of a stream.
 class LeafReader {
  public:
-  LeafReader(Connection& sql, std::string time_zone, StopSignal stop)
-      : sql_(sql), time_zone_(std::move(time_zone)), stop_(stop) {}
+  LeafReader(Connection& sql, std::string search_path, std::string time_zone, StopSignal stop)
+      : sql_(sql), search_path_(std::move(search_path)), time_zone_(std::move(time_zone)), stop_(stop) {}
 
   Result<> add(const TableState& table, const PublishedTable& published) {
     Relation relation = describe_relation(table, published, sql_.server_version());
@@ -167,7 +178,8 @@ class LeafReader {
                         .row_filter = published.row_filter,
                         .relation = relation,
                         .types = selection.types,
-                        .expressions = selection.expressions});
+                        .expressions = selection.expressions,
+                        .search_path = published.row_filter.empty() ? search_path_ : kSafeSearchPath});
     }
     return {};
   }
@@ -189,6 +201,7 @@ class LeafReader {
   }
 
   Connection& sql_;
+  std::string search_path_;
   std::string time_zone_;
   StopSignal stop_;
 };
@@ -207,8 +220,10 @@ std::string select_statement(const SnapshotTable& table, BlockRange range, const
   if (!table.row_filter.empty()) {
     conditions.push_back("(" + table.row_filter + ")");
   }
-  return fmt::format("COPY (SELECT {} FROM ONLY {}{}{}) TO STDOUT (FORMAT binary)", fmt::join(table.expressions, ", "),
-                     table.quoted_name, conditions.empty() ? "" : " WHERE ", fmt::join(conditions, " AND "));
+  return fmt::format(
+      "SELECT pg_catalog.set_config('search_path', {}, true); COPY (SELECT {} FROM ONLY {}{}{}) TO STDOUT (FORMAT binary)",
+      table.search_path, fmt::join(table.expressions, ", "), table.quoted_name, conditions.empty() ? "" : " WHERE ",
+      fmt::join(conditions, " AND "));
 }
 
 }  // namespace
@@ -219,12 +234,13 @@ Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const s
   if (reading.empty()) {
     return {};
   }
+  const std::string search_path = TRY(take_search_path(sql, stop));
   const std::optional<Publication> published = TRY(read_publication(sql, publication, reading, stop));
   if (!published) {
     return fail(ErrorCode::kPostgresMisconfigured, fmt::format("publication \"{}\" does not exist", publication));
   }
   const QueryResult time_zone = TRY(sql.query("select pg_catalog.current_setting('TimeZone')", {}, catalog_deadline(), stop));
-  LeafReader reader(sql, time_zone.text(0, 0), stop);
+  LeafReader reader(sql, search_path, time_zone.text(0, 0), stop);
   const std::vector<TableState> tables = TRY(read_tables(sql, reading, stop));
   const auto missing =
       std::ranges::find_if(reading, [&](const StreamConfig& stream) { return find_table(tables, stream) == nullptr; });

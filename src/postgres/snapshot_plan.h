@@ -34,11 +34,13 @@ struct SnapshotTable {
   Relation relation;
   std::vector<const BinaryType*> types;  // by column; nullptr: selected as text
   std::vector<std::string> expressions;  // by column: what is selected for it
+  std::string search_path;               // a literal: under which the server makes text
 };
 
 // The leaves of all tables that some stream wants to READ, in the order of their oids, as they are in the snapshot of sql's
 // transaction. What has changed since (a table rewritten, a column dropped) shows once they are locked. kPostgresUnreachable if
-// one of them is gone.
+// one of them is gone. sql is a connection of ConnectionMode::kSnapshot, and has search_path pg_catalog until the transaction's
+// end.
 [[nodiscard]] Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const std::string& publication,
                                                                       std::span<const StreamConfig> streams, StopSignal stop);
 
@@ -53,7 +55,7 @@ struct SnapshotTable {
 // About so many blocks hold chunk_bytes of the table, its TOAST included; at least 1.
 [[nodiscard]] std::uint32_t blocks_per_chunk(const SnapshotTable& table, std::uint64_t chunk_bytes);
 
-// COPY (SELECT ...) TO STDOUT (FORMAT binary) of the rows in range.
+// SELECT set_config(...); COPY (SELECT ...) TO STDOUT (FORMAT binary) of the rows in range. For a connection's transaction.
 [[nodiscard]] std::string copy_statement(const SnapshotTable& table, BlockRange range);
 // Of them only those that a transaction at or after xmin wrote.
 [[nodiscard]] std::string copy_moved_statement(const SnapshotTable& table, BlockRange range, std::uint32_t xmin);

@@ -14,10 +14,14 @@
 namespace outboxx {
 namespace {
 
+// The text of regclass depends on it, and on nothing else of a connection's.
+const std::string kPath = "SELECT pg_catalog.set_config('search_path', '\"$user\", public', true); ";
+
 SnapshotTable orders() {
   SnapshotTable table;
   table.oid = 16402;
   table.quoted_name = "\"public\".\"orders\"";
+  table.search_path = "'\"$user\", public'";
   table.relation = {.oid = 16402, .schema = "public", .name = "orders", .columns = {{.name = "id"}, {.name = "state"}}};
   table.expressions = {"\"id\"", "pg_catalog.textin(\"pg_catalog\".\"enum_out\"(\"state\"))"};
   return table;
@@ -26,8 +30,9 @@ SnapshotTable orders() {
 TEST(CopyStatement, ReadsAWholeTable) {
   EXPECT_EQ(
       copy_statement(orders(), {}),
-      "COPY (SELECT \"id\", pg_catalog.textin(\"pg_catalog\".\"enum_out\"(\"state\")) FROM ONLY \"public\".\"orders\") TO "
-      "STDOUT (FORMAT binary)");
+      kPath +
+          "COPY (SELECT \"id\", pg_catalog.textin(\"pg_catalog\".\"enum_out\"(\"state\")) FROM ONLY \"public\".\"orders\") TO "
+          "STDOUT (FORMAT binary)");
 }
 
 TEST(CopyStatement, ReadsARangeOfBlocks) {
@@ -35,14 +40,19 @@ TEST(CopyStatement, ReadsARangeOfBlocks) {
   table.expressions = {"\"id\""};
   EXPECT_EQ(
       copy_statement(table, {0, 128}),
-      "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.<) '(128,0)'::pg_catalog.tid) TO "
-      "STDOUT (FORMAT binary)");
-  EXPECT_EQ(copy_statement(table, {128, 4294967294}),
-            "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.>=) '(128,0)'::pg_catalog.tid "
-            "AND ctid OPERATOR(pg_catalog.<) '(4294967294,0)'::pg_catalog.tid) TO STDOUT (FORMAT binary)");
-  EXPECT_EQ(copy_statement(table, {128, BlockRange::kToTheEnd}),
-            "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.>=) '(128,0)'::pg_catalog.tid) "
-            "TO STDOUT (FORMAT binary)");
+      kPath +
+          "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.<) '(128,0)'::pg_catalog.tid) TO "
+          "STDOUT (FORMAT binary)");
+  EXPECT_EQ(
+      copy_statement(table, {128, 4294967294}),
+      kPath +
+          "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.>=) '(128,0)'::pg_catalog.tid "
+          "AND ctid OPERATOR(pg_catalog.<) '(4294967294,0)'::pg_catalog.tid) TO STDOUT (FORMAT binary)");
+  EXPECT_EQ(
+      copy_statement(table, {128, BlockRange::kToTheEnd}),
+      kPath +
+          "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.>=) '(128,0)'::pg_catalog.tid) "
+          "TO STDOUT (FORMAT binary)");
 }
 
 // In parentheses: the filter may have an OR.
@@ -51,17 +61,19 @@ TEST(CopyStatement, HasTheRowFilter) {
   table.expressions = {"\"id\""};
   table.row_filter = "(a OR b)";
   EXPECT_EQ(copy_statement(table, {}),
-            "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ((a OR b))) TO STDOUT (FORMAT binary)");
-  EXPECT_EQ(copy_moved_statement(table, {0, 7}, 741),
-            "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.<) '(7,0)'::pg_catalog.tid AND "
-            "pg_catalog.age(xmin) OPERATOR(pg_catalog.<=) pg_catalog.age('741'::pg_catalog.xid) AND ((a OR b))) TO STDOUT "
-            "(FORMAT binary)");
+            kPath + "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ((a OR b))) TO STDOUT (FORMAT binary)");
+  EXPECT_EQ(
+      copy_moved_statement(table, {0, 7}, 741),
+      kPath +
+          "COPY (SELECT \"id\" FROM ONLY \"public\".\"orders\" WHERE ctid OPERATOR(pg_catalog.<) '(7,0)'::pg_catalog.tid AND "
+          "pg_catalog.age(xmin) OPERATOR(pg_catalog.<=) pg_catalog.age('741'::pg_catalog.xid) AND ((a OR b))) TO STDOUT "
+          "(FORMAT binary)");
 }
 
 TEST(CopyStatement, ReadsRowsWithoutColumns) {
   SnapshotTable table = orders();
   table.expressions.clear();
-  EXPECT_EQ(copy_statement(table, {}), "COPY (SELECT  FROM ONLY \"public\".\"orders\") TO STDOUT (FORMAT binary)");
+  EXPECT_EQ(copy_statement(table, {}), kPath + "COPY (SELECT  FROM ONLY \"public\".\"orders\") TO STDOUT (FORMAT binary)");
 }
 
 TEST(LockStatement, NamesAllThatIsRead) {

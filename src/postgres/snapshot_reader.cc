@@ -41,7 +41,7 @@ Result<SnapshotReader> SnapshotReader::open(const PostgresOptions& options, cons
 }
 
 Result<SnapshotReader> SnapshotReader::connect(const PostgresOptions& options, StopSignal stop) {
-  return SnapshotReader(TRY(Connection::open(options, ConnectionMode::kSql, stop)));
+  return SnapshotReader(TRY(Connection::open(options, ConnectionMode::kSnapshot, stop)));
 }
 
 Result<> SnapshotReader::import(const std::string& snapshot, StopSignal stop) {

@@ -121,8 +121,8 @@ def test_kills_lose_nothing(delivery, postgres, kafka, topic, make_outboxx):
 def test_jobs_are_queued_paused_resumed_and_canceled(postgres, kafka, topic, make_outboxx):
     for name in ("numbers", "others"):
         create_numbers(postgres, 20_000, name=name)
-    kafka.create_topic(topic, 3)
-    outboxx = make_outboxx(postgres, kafka, [reading(name, topic) for name in ("numbers", "others")],
+        kafka.create_topic(f"{topic}.{name}", 3)
+    outboxx = make_outboxx(postgres, kafka, [reading(name, f"{topic}.{name}") for name in ("numbers", "others")],
                            config={**NEVER, **THROTTLE}).start()
     first = request(outboxx, "public.numbers")
     wait_until(lambda: jobs(outboxx)[first]["rows"] > 0, 20, "a chunk was read")
@@ -145,8 +145,7 @@ def test_jobs_are_queued_paused_resumed_and_canceled(postgres, kafka, topic, mak
     assert jobs(outboxx)[third]["state"] == "canceled"
     wait_state(outboxx, first, "complete")
     assert outboxx.stop() == 0
-    rebuilt = Rebuilt([message for message in consume(kafka.bootstrap(), topic) if message.json["meta"]["resource"] == "numbers"])
-    check_equal(rebuilt, rows_of(postgres, "numbers", NUMBERS))
+    check_equal(Rebuilt(consume(kafka.bootstrap(), f"{topic}.numbers")), rows_of(postgres, "numbers", NUMBERS))
 
 
 def test_command_asks_the_running_instance(postgres, kafka, topic, make_outboxx):

@@ -20,8 +20,7 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO |WARN |ERRO
 BAR = re.compile(r"snapshot +\d+\.\d%  \[#*-*\]  [\d,]+ rows  [\d,]+[kM]? rows/s  [\d.]+ MB/s  ETA (\d+:\d\d|-:--)  [012]/2 tables")
 
 
-@pytest.fixture
-def tables(postgres, kafka, topic):
+def make_tables(postgres, kafka, topic):
     """Two, the second one empty, and the streams that read them."""
     create_table(postgres, "orders", ROWS)
     create_table(postgres, "notes", 0)
@@ -29,6 +28,11 @@ def tables(postgres, kafka, topic):
         kafka.create_topic(f"{topic}.{table}", 1)
     postgres.execute("analyze")
     return [stream(f"public.{table}", f"{topic}.{table}", operations=("read", "insert"), routing_key="ident") for table in ("orders", "notes")]
+
+
+@pytest.fixture
+def tables(postgres, kafka, topic):
+    return make_tables(postgres, kafka, topic)
 
 
 class Screen:
@@ -133,6 +137,18 @@ def test_terminal_shows_one_line_below_the_log(postgres, kafka, tables, make_out
     assert len(drawn) >= 5
     assert len(set(drawn)) == len(drawn), "drawn only when it changed"
     assert {len(line) <= 99 for line in drawn} == {True}
+
+
+def test_terminal_tells_at_once_that_nothing_moves(postgres, start_kafka, topic, make_outboxx, closing):
+    kafka = start_kafka()
+    screen = closing(Screen(columns=100))
+    outboxx = make_outboxx(postgres, kafka, make_tables(postgres, kafka, topic), config={**THROTTLE, **CHUNKS}, env={"TERM": "xterm"})
+    outboxx.start(stderr=screen.fd)
+    wait_until(lambda: snapshots(outboxx)["percent"] > 5, 30, "some rows have arrived")
+    kafka.pause()
+    wait_until(lambda: "  0 rows/s  " in screen.lines()[-1], 8, "the rate is that of the last five seconds")
+    kafka.resume()
+    wait_until(lambda: "snapshot complete" in screen.text, 60, "snapshot complete")
 
 
 @pytest.mark.parametrize("kind", ["json", "stdout"])

@@ -92,8 +92,10 @@ TYPES = {
     "pg_lsn": ["0/0", "FFFFFFFF/FFFFFFFF", "1/A"],
     "tid": ["(4294967295,65535)"],
     "xid": ["4294967295"],
-    "regclass": ["pg_catalog.pg_class", "hidden.things", "-"],
-    "regtype": ["int4", "hidden.pair"],
+    "regclass": ["pg_catalog.pg_class", "hidden.things", "public.things", "-"],
+    "regtype": ["int4", "hidden.pair", "pair"],
+    "regprocedure": ["pg_catalog.lower(text)", "public.lower(int)"],
+    "places": ['(things,"{things,pg_class}")'],
     '"char"': ["", "a", r"\377"],
     "tsvector": ["'a':1A 'b':2"],
     "tsquery": ["'a' & !'b'"],
@@ -118,7 +120,8 @@ TYPES = {
 TYPE_DEFINITIONS = [
     "create type mood as enum ('happy', 'so \"so\"')", "create type pair as (a int, b text)",
     "create schema hidden", "create type hidden.pair as (a int)", "create type hidden.level as enum ('low', 'high')",
-    "create table hidden.things (id int)",
+    "create table hidden.things (id int)", "create table things (id int)", "create type places as (a regclass, b regclass[])",
+    "create function public.lower(int) returns int immutable language sql as 'select 1'",
     "create domain flag as bool", "create domain code as character(5)", "create domain amount as int check (value > 0)",
     "create domain choice as mood", "create domain numbers as int[]", "create domain couple as pair",
     "create domain price as numeric(10,2)", "create domain nested as price check (value > 0)",
@@ -161,7 +164,7 @@ def test_settings_of_the_role_change_no_value(version, postgres, make_outboxx):
         postgres.execute(f"alter role postgres set {name} to {setting if ',' in setting else literal(setting)}")
     with postgres.connect(options="-c search_path=public -c statement_timeout=0 -c lock_timeout=0 -c timezone=UTC") as connection:
         row = ("insert into public.t select g, '2024-02-29', '2024-02-29 12:34:56.789', '2024-02-29 12:34:56+00', '1 year 2 days 03:04:05', '\\x00ff5c',"
-               " 0.1 + 0.2::float8, 'public.t', '{2024-02-29 12:34:56+00}', repeat(md5(g::text), 25) from generate_series(1, 15000) g")  # several chunks
+               " 0.1 + 0.2::float8, case g % 2 when 0 then 'public.t' else 'traps.t' end::regclass, '{2024-02-29 12:34:56+00}', repeat(md5(g::text), 25) from generate_series(1, 15000) g")  # several chunks
         connection.execute(row)
         outboxx = make_outboxx(postgres, None, [stream("t", operations=OPERATIONS)], config={"metadata.version": version}).start()
         read = events(outboxx, 15_000)

@@ -39,7 +39,7 @@ MAY_INCLUDE = {
     "state_store": MODEL | {"sink", "config"},
     "start_slot": MODEL | {"postgres", "start_decision", "state_store"},
     "start_jobs": MODEL | {"postgres"},
-    "start_snapshot": MODEL | {"postgres", "start_slot"},
+    "start_snapshot": MODEL | {"postgres", "start_slot", "config"},
     "pipeline": PIPELINE,
     "make_sink": MODEL | {"sink", "config"},
     "retry_policy": {"base"},
