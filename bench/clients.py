@@ -73,7 +73,7 @@ class NaiveClient:
 class OutboxxClient:
     """The release build with the defaults of a version's configuration. reads: the slot is to be made, and its snapshot read."""
 
-    def __init__(self, rig, host, sink, version, name="outboxx", reads=False):
+    def __init__(self, rig, host, sink, version, name="outboxx", reads=False, mode=None):
         self.name = name
         self.delivers = sink == "kafka"
         self._rig = rig
@@ -81,12 +81,14 @@ class OutboxxClient:
         self._sink = sink
         self._version = version
         self._reads = reads
+        self._mode = mode
 
     def start(self, backlog, slot, topic):
         workload = backlog.workload
         operations = ("read", *workload.operations) if self._reads else workload.operations
         config = {"metadata.version": self._version, "source.postgres.slot_name": slot,
-                  "source.postgres.publication_name": backlog.publication, "source.postgres.publication": "existing"}
+                  "source.postgres.publication_name": backlog.publication, "source.postgres.publication": "existing",
+                  **({"source.postgres.snapshot.mode": self._mode} if self._mode else {})}
         streams = [stream(f"{backlog.schema}.{table}", topic, name=table, operations=operations) for table in workload.streamed]
         outboxx = Outboxx(self._rig.new_directory(), self._rig.postgres.conninfo(host=self._host),
                           self._rig.kafka if self.delivers else None, streams, config=config,
@@ -107,6 +109,10 @@ class OutboxxRun:
         self.process = outboxx.process
         self._outboxx = outboxx
         self._counter = counter
+
+    @property
+    def outboxx(self):
+        return self._outboxx
 
     def done(self, delivered, sent):
         if self._counter is not None and exit_code(self._counter) == 0:

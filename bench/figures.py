@@ -125,7 +125,15 @@ def profile_table(profile):
                  [[name, f"{profile['all'][name]:.1f}", f"{profile['user'].get(name, 0):.1f}"] for name in names])
 
 
-TABLES = {"burst": burst_table, "steady": steady_table, "idle": idle_table, "start": start_table, "growth": growth_table,
+def incremental_table(runs):
+    rows = [[client, spread(values(runs, client, lambda run: run["seconds"]), 1), spread(values(runs, client, lambda run: run["rate"]), 0),
+             *(spread(values(runs, client, lambda run, when=when, part=part: run[when][part]), 1)
+               for when in ("quiet_latency_ms", "latency_ms") for part in ("p50", "p99", "max"))]
+            for client in clients(runs)]
+    return table(["client", "seconds", "rows/s", "before: p50, ms", "p99", "max", "meanwhile: p50, ms", "p99", "max"], rows)
+
+
+TABLES = {"incremental": incremental_table, "burst": burst_table, "steady": steady_table, "idle": idle_table, "start": start_table, "growth": growth_table,
           "snapshot": snapshot_table}
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import typing
 
+import incremental
 import steady
 import workloads
 from clients import NaiveClient, OutboxxClient, RecvlogicalClient
@@ -17,6 +18,7 @@ STEADY_RATES = (1000, 3200, 10000)
 TABLES_MAX = 10_000
 STREAMS_MAX = 100
 PARTITIONS_MAX = 64
+INCREMENTAL_RATE = 5000  # updates a second
 SNAPSHOT_SHARE = 10  # of ROWS
 # name -> the workload for so many rows, and its share of ROWS
 BURSTS = {
@@ -51,6 +53,7 @@ def select(settings):
     """Those whose name is, or begins with, one of the words of SCENARIO."""
     every = [*(Scenario(name, lambda rig, chosen, name=name: _burst(rig, chosen, name)) for name in BURSTS),
              Scenario("idle", _idle), Scenario("start", _start), Scenario("snapshot", _snapshot),
+             Scenario("incremental", _incremental),
              *(Scenario(f"steady-{rate}", lambda rig, chosen, rate=rate: _steady(rig, chosen, rate)) for rate in STEADY_RATES),
              *(Scenario(name, lambda rig, chosen, name=name: _growth(rig, chosen, name)) for name in GROWTH)]
     selected = []
@@ -100,6 +103,14 @@ def _snapshot(rig, chosen):
         TableRead(rig, client, table).measure()
     return {"kind": "snapshot", "rows": table.workload.rows,
             "runs": _rounds("snapshot", rounds, clients, lambda client: TableRead(rig, client, table).measure())}
+
+
+def _incremental(rig, chosen):
+    clients = [OutboxxClient(rig, chosen.host, "kafka", chosen.versions[0], reads=True, mode="never")]
+    table = rig.prepare(workloads.whole_table("incremental", chosen.rows), 0)
+    return {"kind": "incremental", "rows": table.workload.rows,
+            "runs": _rounds("incremental", chosen.rounds or 1, clients,
+                            lambda client: incremental.measure(rig, client, table, INCREMENTAL_RATE))}
 
 
 def _steady(rig, chosen, rate):

@@ -25,9 +25,9 @@ def steady(rig, client, backlog, rate, seconds):
     slot, topic = _fresh(rig, client, backlog)
     run = client.start(backlog, slot, topic)
     walsender = _wait_streaming(rig, slot)
-    consumer = _start_consumer(rig, topic) if client.delivers else None
-    load = _start_load(rig, rate, WARM_UP_S + seconds)
-    _pass(load, WARM_UP_S)
+    consumer = start_consumer(rig, topic) if client.delivers else None
+    load = start_load(rig, rate, WARM_UP_S + seconds)
+    let_pass(load, WARM_UP_S)
     before = _usage(run, walsender, rig)
     since = time.time()
     load.wait(seconds + 60)
@@ -47,9 +47,9 @@ def idle(rig, client, backlog, seconds):
     slot, topic = _fresh(rig, client, backlog)
     run = client.start(backlog, slot, topic)
     walsender = _wait_streaming(rig, slot)
-    _pass(run.process, WARM_UP_S)
+    let_pass(run.process, WARM_UP_S)
     before = _usage(run, walsender, rig)
-    _pass(run.process, seconds)
+    let_pass(run.process, seconds)
     figures = {"client": client.name, "cpu_percent": _percent(before, _usage(run, walsender, rig)),
                "peak_rss_bytes": process.peak_rss_bytes(run.process.pid)}
     return _end(rig, client, run, topic, figures)
@@ -85,7 +85,7 @@ def _end(rig, client, run, topic, figures):
     return figures | said
 
 
-def _start_consumer(rig, topic):
+def start_consumer(rig, topic):
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "latency.py")
     consumer = wait.spawn([sys.executable, script, rig.kafka.bootstrap(), topic], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if consumer.stdout.readline() != "ready\n":
@@ -93,16 +93,16 @@ def _start_consumer(rig, topic):
     return consumer
 
 
-def _start_load(rig, rate, seconds):
-    script = os.path.join(rig.new_directory(), "insert.sql")
+def start_load(rig, rate, seconds, statements=INSERT):
+    script = os.path.join(rig.new_directory(), "load.sql")
     with open(script, "w", encoding="ascii") as file:
-        file.write(INSERT)
+        file.write(statements)
     return wait.spawn([rig.program("pgbench"), "-n", "-M", "prepared", "-f", script, "-R", str(rate), "-c", str(CLIENTS),
                        "-T", str(seconds), "-h", rig.postgres.directory, "-p", str(rig.postgres.port), "-U", "postgres", "postgres"],
                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _pass(running, seconds):
+def let_pass(running, seconds):
     """Lets the time pass, and fails at once if the process ends meanwhile."""
     try:
         code = running.wait(seconds)

@@ -19,6 +19,7 @@ constexpr const char* kExamples = R"(Examples:
   outboxx run --config outboxx.toml       stream until stopped by SIGTERM or SIGINT
   outboxx --config outboxx.toml           the same
   outboxx slot show --config outboxx.toml
+  outboxx snapshot --config outboxx.toml --table public.orders
 
 Configuration: docs/configuration.md. Exit codes: docs/exit-codes.md.)";
 
@@ -33,6 +34,12 @@ constexpr const char* kCheckExamples = R"(Examples:
 constexpr const char* kSlotExamples = R"(Examples:
   outboxx slot show --config outboxx.toml
   outboxx slot drop --config outboxx.toml --confirm outboxx_slot)";
+
+constexpr const char* kSnapshotExamples = R"(Examples:
+  outboxx snapshot --config outboxx.toml --table public.orders
+  outboxx snapshot --config outboxx.toml --table public.orders --where "region = 7"
+  outboxx snapshot list --config outboxx.toml
+  outboxx snapshot pause 17 --config outboxx.toml)";
 
 void add_config_option(CLI::App& app, CommandLine& line) {
   app.add_option("-c,--config", line.config_path, "The configuration file")->type_name("FILE");
@@ -76,6 +83,32 @@ CLI::App& add_command(CLI::App& parent, const char* name, const char* descriptio
   return command;
 }
 
+// Tables again, or for the first time, while the instance streams.
+void add_snapshot_command(CLI::App& app, CommandLine& line) {
+  CLI::App& snapshot = add_command(app, "snapshot", "Have the running instance read tables again", kSnapshotExamples);
+  snapshot.require_subcommand(0, 1);
+  add_config_option(snapshot, line);
+  snapshot.add_option("--table", line.tables, "A table of a stream that lists \"read\"; may be given again")
+      ->type_name("SCHEMA.TABLE")
+      ->expected(1)
+      ->take_all();
+  snapshot.add_option("--where", line.where, "Only rows for which this is true")->type_name("SQL");
+  CLI::App& list = add_command(snapshot, "list", "Show the jobs", kSnapshotExamples);
+  add_config_option(list, line);
+  for (const char* const action : {"pause", "resume", "cancel"}) {
+    CLI::App& change = add_command(snapshot, action, "Of a job in the queue", kSnapshotExamples);
+    add_config_option(change, line);
+    change.add_option("id", line.job, "The job")->type_name("ID")->required();
+    change.callback([&line, action] { line.action = action; });
+  }
+  // A parent's callback comes after those of its commands.
+  snapshot.callback([&line, &snapshot, &list] {
+    line.command = snapshot.get_subcommands().empty() ? Command::kSnapshot
+                   : list.parsed()                    ? Command::kSnapshotList
+                                                      : Command::kSnapshotChange;
+  });
+}
+
 void add_commands(CLI::App& app, CommandLine& line) {
   CLI::App& run = add_command(app, "run", "Stream changes until stopped (the default)", kRunExamples);
   add_config_option(run, line);
@@ -97,6 +130,8 @@ void add_commands(CLI::App& app, CommandLine& line) {
   add_config_option(drop, line);
   drop.add_option("--confirm", line.confirm, "The name of the slot, to show that you mean it")->type_name("NAME");
   drop.callback([&line] { line.command = Command::kSlotDrop; });
+
+  add_snapshot_command(app, line);
 
   CLI::App& version = add_command(app, "version", "Print the version", "");
   version.callback([&line] { line.command = Command::kVersion; });
@@ -129,6 +164,9 @@ std::string in_our_style(std::string message) {
 Result<CommandLine> checked(CommandLine line) {
   if (line.command != Command::kVersion && line.config_path.empty()) {
     return usage_error("missing --config FILE");
+  }
+  if (line.command == Command::kSnapshot && line.tables.empty()) {
+    return usage_error("missing --table SCHEMA.TABLE");
   }
   return line;
 }

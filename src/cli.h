@@ -4,13 +4,24 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
 
 namespace outboxx {
 
-enum class Command : std::uint8_t { kRun, kCheck, kSlotShow, kSlotDrop, kVersion, kHelp };
+enum class Command : std::uint8_t {
+  kRun,
+  kCheck,
+  kSlotShow,
+  kSlotDrop,
+  kSnapshot,
+  kSnapshotList,
+  kSnapshotChange,
+  kVersion,
+  kHelp
+};
 
 struct CommandLine {
   Command command = Command::kRun;
@@ -22,6 +33,10 @@ struct CommandLine {
   std::optional<std::string> accepts_gap;  // kRun: the reason
   bool json = false;                       // kCheck
   std::string confirm;                     // kSlotDrop: the slot's name, typed again
+  std::vector<std::string> tables;         // kSnapshot: schema.table
+  std::string where;                       // kSnapshot: SQL
+  std::string action;                      // kSnapshotChange: pause, resume, cancel
+  std::uint64_t job = 0;                   // kSnapshotChange
   std::string help_text;                   // kHelp: what to print
 };
 

@@ -22,6 +22,7 @@
 #include "postgres/preflight.h"
 #include "postgres/slot.h"
 #include "sink/kafka_config.h"
+#include "snapshot_mailbox.h"
 #include "supervisor.h"
 
 namespace outboxx {
@@ -186,14 +187,15 @@ Result<> run_pipeline(const Config& config, bool wait) {
     log::forbid_status();
   }
   Metrics metrics;
+  SnapshotMailbox mailbox;
   prepare_metrics(config, metrics);
   std::unique_ptr<HttpServer> http;
   if (config.observability) {
-    http = TRY(HttpServer::start(*config.observability, metrics,
+    http = TRY(HttpServer::start(*config.observability, metrics, mailbox,
                                  {.version = OUTBOXX_VERSION, .libpq = libpq_version(), .librdkafka = librdkafka_version()}));
   }
   log::info("starting", {{"version", OUTBOXX_VERSION}, {"libpq", libpq_version()}, {"librdkafka", librdkafka_version()}});
-  Result<> ended = supervise(config, signals, metrics, wait ? UnreachableAtStart::kWait : UnreachableAtStart::kGiveUp);
+  Result<> ended = supervise(config, signals, metrics, mailbox, wait ? UnreachableAtStart::kWait : UnreachableAtStart::kGiveUp);
   if (ended || ended.error().code == ErrorCode::kInterrupted) {
     log::info("stopped", {{"delivered", metrics.records_delivered.value()}});
   }

@@ -82,9 +82,11 @@ class MemoryStream final : public httplib::Stream {
 // its header file are fixed in the shared library.
 struct HttpResponder::Impl : httplib::Server {
   const Metrics& metrics;
+  const SnapshotMailbox& mailbox;
   BuildInfo build;
 
-  Impl(const Metrics& metrics_to_show, BuildInfo build_to_show) : metrics(metrics_to_show), build(std::move(build_to_show)) {
+  Impl(const Metrics& metrics_to_show, const SnapshotMailbox& mailbox_to_show, BuildInfo build_to_show)
+      : metrics(metrics_to_show), mailbox(mailbox_to_show), build(std::move(build_to_show)) {
     set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       answer(request, response);
       return HandlerResponse::Handled;
@@ -114,7 +116,7 @@ struct HttpResponder::Impl : httplib::Server {
       return readiness(metrics);
     }
     if (path == "/snapshots") {
-      return {.body = snapshots_json(metrics.snapshot, wall_now()), .content_type = kJson};
+      return {.body = snapshots_json(metrics.snapshot, mailbox.jobs(), wall_now()), .content_type = kJson};
     }
     return {.status = 404, .body = "not found\n"};
   }
@@ -127,8 +129,8 @@ struct HttpResponder::Impl : httplib::Server {
   }
 };
 
-HttpResponder::HttpResponder(const Metrics& metrics, BuildInfo build)
-    : impl_(std::make_unique<Impl>(metrics, std::move(build))) {}
+HttpResponder::HttpResponder(const Metrics& metrics, const SnapshotMailbox& mailbox, BuildInfo build)
+    : impl_(std::make_unique<Impl>(metrics, mailbox, std::move(build))) {}
 
 HttpResponder::~HttpResponder() = default;
 

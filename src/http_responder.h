@@ -7,13 +7,14 @@
 
 #include "base/metrics.h"
 #include "metrics_text.h"
+#include "snapshot_mailbox.h"
 
 namespace outboxx {
 
 class HttpResponder {
  public:
-  // metrics outlives the responder.
-  HttpResponder(const Metrics& metrics, BuildInfo build);
+  // metrics and mailbox outlive the responder.
+  HttpResponder(const Metrics& metrics, const SnapshotMailbox& mailbox, BuildInfo build);
   ~HttpResponder();
   HttpResponder(const HttpResponder&) = delete;
   HttpResponder& operator=(const HttpResponder&) = delete;

@@ -1,6 +1,7 @@
 #include "http_server.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -23,13 +24,17 @@
 
 #include "base/time.h"
 #include "base/unique_fd.h"
+#include "http_jobs.h"
 #include "http_responder.h"
+#include "snapshot_mailbox.h"
 
 namespace outboxx {
 namespace {
 
 // After a failed accept(2), for want of file descriptors for example: the listener stays readable, and would keep us busy.
 constexpr std::chrono::seconds kAcceptPause{1};
+// For the loop to answer: not while the pipeline reconnects.
+constexpr std::chrono::seconds kAnswerTimeout{2};
 constexpr std::size_t kMaxConnections = 64;
 constexpr std::size_t kMaxHeadBytes = 8192;
 constexpr std::size_t kMaxDiscardedBytes = 65'536;
@@ -38,7 +43,8 @@ constexpr std::string_view kHeadTooLarge =
 
 struct Connection {
   // Ending: a close(2) while the client still sends would destroy the answer on its way (RFC 9112, section 9.6).
-  enum class State : std::uint8_t { kReading, kWriting, kEnding, kClosed };
+  // Waiting: for the loop to answer what was asked of it.
+  enum class State : std::uint8_t { kReading, kWaiting, kWriting, kEnding, kClosed };
 
   UniqueFd fd;
   TimePoint deadline;
@@ -47,7 +53,19 @@ struct Connection {
   std::string answer{};
   std::size_t written = 0;
   std::size_t discarded = 0;
+  bool is_local = false;  // the client is on this machine
+  SnapshotMailbox::Ticket ticket = 0;
 };
+
+bool is_loopback(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) {
+    const auto& ipv4 = reinterpret_cast<const sockaddr_in&>(address);
+    return (ntohl(ipv4.sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
+  }
+  const auto& ipv6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  return address.ss_family == AF_INET6 &&
+         (IN6_IS_ADDR_LOOPBACK(&ipv6) || (IN6_IS_ADDR_V4MAPPED(&ipv6) && ipv6.s6_addr[12] == IN_LOOPBACKNET));
+}
 
 std::string system_message(int error) {
   std::string message = std::generic_category().message(error);
@@ -98,6 +116,21 @@ Result<std::uint16_t> bound_port(const UniqueFd& listener) {
   return static_cast<std::uint16_t>(std::stoi(port.data()));
 }
 
+// Who waits for an answer is not heard, but poll(2) tells the end of the connection.
+short events_of(const Connection& connection) {
+  switch (connection.state) {
+    case Connection::State::kWriting:
+      return POLLOUT;
+    case Connection::State::kWaiting:
+      return 0;
+    case Connection::State::kReading:
+    case Connection::State::kEnding:
+    case Connection::State::kClosed:
+      break;
+  }
+  return POLLIN;
+}
+
 bool would_block() {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
@@ -110,6 +143,7 @@ struct HttpServer::Impl {
   std::uint16_t port;
   UniqueFd stop;  // an eventfd
   Duration client_timeout;
+  SnapshotMailbox& mailbox;
   HttpResponder responder;
   std::vector<Connection> connections{};  // the oldest first
   TimePoint accept_after{};
@@ -120,13 +154,16 @@ struct HttpServer::Impl {
   void accept_all(TimePoint now);
   void advance(Connection& connection, bool ready, TimePoint now);
   void read_head(Connection& connection, TimePoint now);
+  void take_job_request(Connection& connection, std::size_t head_size, TimePoint now);
+  void take_answers(TimePoint now);
+  void give_up_waiting(Connection& connection, TimePoint now);
   void start_answer(Connection& connection, std::string answer, TimePoint now);
   static void write_answer(Connection& connection);
   static void discard(Connection& connection);
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options, const Metrics& metrics,
-                                                      const BuildInfo& build) {
+                                                      SnapshotMailbox& mailbox, const BuildInfo& build) {
   UniqueFd listener = TRY(listen_on(options));
   const std::uint16_t port = TRY(bound_port(listener));
   UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
@@ -137,7 +174,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options
                                       .port = port,
                                       .stop = std::move(stop),
                                       .client_timeout = options.client_timeout,
-                                      .responder{metrics, build}});
+                                      .mailbox = mailbox,
+                                      .responder{metrics, mailbox, build}});
   impl->thread = std::thread([raw = impl.get()] {
     ::pthread_setname_np(::pthread_self(), "http");  // its own: a process that is not dumpable may not write another's
     raw->run();
@@ -160,10 +198,10 @@ void HttpServer::Impl::run() {
   std::vector<pollfd> fds;
   while (true) {
     const TimePoint before = Clock::now();
-    fds = {{stop.get(), POLLIN, 0}, {before < accept_after ? -1 : listener.get(), POLLIN, 0}};
+    fds = {
+        {stop.get(), POLLIN, 0}, {before < accept_after ? -1 : listener.get(), POLLIN, 0}, {mailbox.answers_fd(), POLLIN, 0}};
     for (const Connection& connection : connections) {
-      fds.push_back(
-          {connection.fd.get(), static_cast<short>(connection.state == Connection::State::kWriting ? POLLOUT : POLLIN), 0});
+      fds.push_back({connection.fd.get(), events_of(connection), 0});
     }
     ::poll(fds.data(), fds.size(), timeout(before));
     if (fds[0].revents != 0) {
@@ -171,7 +209,10 @@ void HttpServer::Impl::run() {
     }
     const TimePoint now = Clock::now();
     for (std::size_t index = 0; index < connections.size(); ++index) {
-      advance(connections[index], fds[index + 2].revents != 0, now);
+      advance(connections[index], fds[index + 3].revents != 0, now);
+    }
+    if (fds[2].revents != 0) {
+      take_answers(now);
     }
     std::erase_if(connections, [](const Connection& connection) { return connection.state == Connection::State::kClosed; });
     if (fds[1].revents != 0) {
@@ -195,7 +236,9 @@ int HttpServer::Impl::timeout(TimePoint now) const {
 void HttpServer::Impl::accept_all(TimePoint now) {
   // Not without end: those already accepted get their turn.
   for (std::size_t count = 0; count < kMaxConnections; ++count) {
-    UniqueFd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    sockaddr_storage peer{};
+    socklen_t peer_size = sizeof peer;
+    UniqueFd fd(::accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &peer_size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd && (errno == ECONNABORTED || errno == EINTR)) {
       continue;
     }
@@ -204,9 +247,10 @@ void HttpServer::Impl::accept_all(TimePoint now) {
       return;
     }
     if (connections.size() == kMaxConnections) {
+      mailbox.withdraw(connections.front().ticket);
       connections.erase(connections.begin());
     }
-    connections.push_back({.fd = std::move(fd), .deadline = now + client_timeout});
+    connections.push_back({.fd = std::move(fd), .deadline = now + client_timeout, .is_local = is_loopback(peer)});
   }
 }
 
@@ -222,11 +266,17 @@ void HttpServer::Impl::advance(Connection& connection, bool ready, TimePoint now
       case Connection::State::kEnding:
         discard(connection);
         break;
+      case Connection::State::kWaiting:  // it has gone
+        mailbox.withdraw(connection.ticket);
+        connection.state = Connection::State::kClosed;
+        break;
       case Connection::State::kClosed:
         break;
     }
   }
-  if (now >= connection.deadline) {
+  if (now >= connection.deadline && connection.state == Connection::State::kWaiting) {
+    give_up_waiting(connection, now);
+  } else if (now >= connection.deadline) {
     connection.state = Connection::State::kClosed;
   }
 }
@@ -240,11 +290,55 @@ void HttpServer::Impl::read_head(Connection& connection, TimePoint now) {
   }
   connection.head.append(buffer.data(), static_cast<std::size_t>(size));
   const std::size_t end = connection.head.find("\r\n\r\n");
-  if (end != std::string::npos && end + 4 <= kMaxHeadBytes) {
+  if (end != std::string::npos && end + 4 <= kMaxHeadBytes && is_job_request(connection.head)) {
+    take_job_request(connection, end + 4, now);
+  } else if (end != std::string::npos && end + 4 <= kMaxHeadBytes) {
     start_answer(connection, responder.respond(connection.head.substr(0, connection.head.find("\r\n"))), now);
   } else if (connection.head.size() >= kMaxHeadBytes) {
     start_answer(connection, std::string(kHeadTooLarge), now);
   }
+}
+
+// Once its body is there. The connection's deadline is for both.
+void HttpServer::Impl::take_job_request(Connection& connection, std::size_t head_size, TimePoint now) {
+  const std::string_view received = connection.head;
+  const auto head = parse_job_head(received.substr(0, head_size), connection.is_local);
+  if (!head) {
+    return start_answer(connection, head.error(), now);
+  }
+  if (received.size() < head_size + head->content_length) {
+    return;
+  }
+  auto command = parse_job_body(*head, received.substr(head_size, head->content_length));
+  if (!command) {
+    return start_answer(connection, command.error(), now);
+  }
+  const auto ticket = mailbox.submit(*std::move(command));
+  if (!ticket) {
+    return start_answer(connection, job_answer({.status = 503, .job = 0, .message = "too many requests are waiting"}), now);
+  }
+  connection.ticket = *ticket;
+  connection.state = Connection::State::kWaiting;
+  connection.deadline = now + kAnswerTimeout;
+}
+
+void HttpServer::Impl::take_answers(TimePoint now) {
+  mailbox.clear_answers_event();
+  for (Connection& connection : connections) {
+    if (connection.state != Connection::State::kWaiting) {
+      continue;
+    }
+    if (const auto answer = mailbox.take_answer(connection.ticket)) {
+      start_answer(connection, job_answer(*answer), now);
+    }
+  }
+}
+
+void HttpServer::Impl::give_up_waiting(Connection& connection, TimePoint now) {
+  mailbox.withdraw(connection.ticket);
+  start_answer(connection,
+               job_answer({.status = 503, .job = 0, .message = "the pipeline does not stream now; try again when it does"}),
+               now);
 }
 
 void HttpServer::Impl::start_answer(Connection& connection, std::string answer, TimePoint now) {

@@ -12,14 +12,15 @@
 #include "base/metrics.h"
 #include "http_options.h"
 #include "metrics_text.h"
+#include "snapshot_mailbox.h"
 
 namespace outboxx {
 
 class HttpServer {
  public:
-  // Binds and starts to serve. metrics outlives the server. kConfig if the address cannot be bound.
+  // Binds and starts to serve. metrics and mailbox outlive the server. kConfig if the address cannot be bound.
   [[nodiscard]] static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, const Metrics& metrics,
-                                                                 const BuildInfo& build);
+                                                                 SnapshotMailbox& mailbox, const BuildInfo& build);
 
   // Stops serving and joins the thread.
   ~HttpServer();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -21,6 +22,7 @@
 #include "base/metrics.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
+#include "snapshot_mailbox.h"
 #include "snapshot_testing.h"
 #include "snapshots_json.h"
 
@@ -36,8 +38,14 @@ using std::chrono::seconds;
 // A test that needs this long has failed.
 constexpr seconds kPatience{20};
 
+// Of all tests: one at a time looks at it.
+SnapshotMailbox& mailbox() {
+  static SnapshotMailbox mailbox;
+  return mailbox;
+}
+
 std::unique_ptr<HttpServer> start(const Metrics& metrics, milliseconds client_timeout = minutes(5)) {
-  auto server = HttpServer::start({.port = 0, .client_timeout = client_timeout}, metrics,
+  auto server = HttpServer::start({.port = 0, .client_timeout = client_timeout}, metrics, mailbox(),
                                   {.version = "1.0.0", .libpq = "15.14", .librdkafka = "2.0.2"});
   EXPECT_TRUE(server) << server.error().message;
   return *std::move(server);
@@ -154,8 +162,8 @@ TEST(HttpServer, ServesTheProgressOfSnapshots) {
   Metrics metrics;
   const auto server = start(metrics);
   EXPECT_EQ(get(*server, "/snapshots"),
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 208\r\nContent-Type: application/json\r\n\r\n" +
-                snapshots_json(metrics.snapshot, wall_now()));
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 218\r\nContent-Type: application/json\r\n\r\n" +
+                snapshots_json(metrics.snapshot, {}, wall_now()));
   set_half_way(metrics.snapshot);
   EXPECT_NE(get(*server, "/snapshots").find(R"("state":"running")"), std::string::npos);
 }
@@ -269,10 +277,36 @@ TEST(HttpServer, SurvivesClientsThatGoAway) {
   EXPECT_EQ(get(*server, "/healthz"), response("200 OK", "ok\n"));
 }
 
+std::string post(std::string_view path, std::string_view body) {
+  return "POST " + std::string(path) + " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+}
+
+TEST(HttpServer, HandsJobsToTheLoopAndItsAnswersBack) {
+  const Metrics metrics;
+  const auto server = start(metrics);
+  const Client client(*server);
+  client.send(post("/snapshots", R"({"tables":["public.t"]})"));
+  pollfd letters{.fd = mailbox().letters_fd(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(::poll(&letters, 1, 20'000), 1);
+  const auto taken = mailbox().take_letters();
+  ASSERT_EQ(taken.size(), 1U);
+  EXPECT_EQ(taken[0].command.tables, std::vector<std::string>{"public.t"});
+  mailbox().answer(taken[0].ticket, {.status = 202, .job = 17, .message = {}});
+  EXPECT_TRUE(client.read_all().ends_with("\r\n\r\n{\"id\":17}\n"));
+}
+
+TEST(HttpServer, SaysThatTheLoopDoesNotAnswer) {
+  const Metrics metrics;
+  const auto server = start(metrics);
+  EXPECT_TRUE(ask(*server, post("/snapshots/17/pause", "{}")).starts_with("HTTP/1.1 503 "));
+  EXPECT_TRUE(mailbox().take_letters().empty());
+}
+
 TEST(HttpServer, RefusesAnAddressInUse) {
   const Metrics metrics;
   const auto server = start(metrics);
-  const auto second = HttpServer::start({.port = server->port()}, metrics, {});
+  const auto second = HttpServer::start({.port = server->port()}, metrics, mailbox(), {});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::kConfig);
   EXPECT_EQ(second.error().message, "could not bind 127.0.0.1:" + std::to_string(server->port()) + ": address already in use");
@@ -281,14 +315,14 @@ TEST(HttpServer, RefusesAnAddressInUse) {
 }
 
 TEST(HttpServer, RefusesAnAddressOfAnotherMachine) {
-  const auto server = HttpServer::start({.address = "2001:db8::1", .port = 9464}, Metrics(), {});
+  const auto server = HttpServer::start({.address = "2001:db8::1", .port = 9464}, Metrics(), mailbox(), {});
   ASSERT_FALSE(server);
   EXPECT_TRUE(server.error().message.starts_with("could not bind [2001:db8::1]:9464: ")) << server.error().message;
 }
 
 TEST(HttpServer, ListensOnIpv6) {
   const Metrics metrics;
-  const auto server = HttpServer::start({.address = "::1", .port = 0}, metrics, {});
+  const auto server = HttpServer::start({.address = "::1", .port = 0}, metrics, mailbox(), {});
   if (!server && server.error().message.ends_with("cannot assign requested address")) {
     GTEST_SKIP() << "no IPv6 here";
   }
@@ -308,7 +342,7 @@ TEST(HttpServer, AddressIsFreeAfterItStopped) {
   const Client open(*server);
   (void)get(*server, "/healthz");
   server.reset();
-  EXPECT_TRUE(HttpServer::start({.port = port}, metrics, {}));
+  EXPECT_TRUE(HttpServer::start({.port = port}, metrics, mailbox(), {}));
 }
 
 TEST(HttpServer, ReadsConsistentMetricsWhileTheyChange) {

@@ -16,6 +16,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "config.h"
+#include "snapshot_command.h"
 
 namespace outboxx {
 namespace {
@@ -46,6 +47,12 @@ Result<> run_command(const CommandLine& line) {
       return show_slot(TRY(load_config(line.config_path)));
     case Command::kSlotDrop:
       return drop_slot(TRY(load_config(line.config_path)), line.confirm);
+    case Command::kSnapshot:
+      return request_snapshot(TRY(load_config(line.config_path)), line.tables, line.where);
+    case Command::kSnapshotList:
+      return list_snapshots(TRY(load_config(line.config_path)));
+    case Command::kSnapshotChange:
+      return change_snapshot(TRY(load_config(line.config_path)), line.action, line.job);
     case Command::kVersion:
       return print(with_line_end(version_text()));
     case Command::kHelp:

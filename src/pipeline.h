@@ -38,6 +38,7 @@ class Pipeline {
     Metrics& metrics;
     std::span<const StreamConfig> streams;
     Snapshot* snapshot = nullptr;
+    IncrementalSnapshot* incremental = nullptr;
   };
 
   Pipeline(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now);

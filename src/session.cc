@@ -47,6 +47,8 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       shutdown_watch_(options.shutdown_grace),
       dispatcher_(parts.streams, start.format, parts.sink, tracker_, parts.metrics),
       snapshot_(parts.snapshot),
+      holds_for_snapshot_(parts.snapshot != nullptr),
+      incremental_(parts.incremental),
       ends_with_snapshot_(start.ends_with_snapshot),
       wal_sender_timeout_(start.wal_sender_timeout),
       silence_limit_(start.silence_limit),
@@ -61,6 +63,7 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
     dispatcher_.resume_at(start.state->progress);
     dispatcher_.mark_split(start.split_commit);
   }
+  recorded_jobs_ = start.state ? start.state->jobs.revision : 0;
   if (snapshot_ != nullptr) {
     hold_at(snapshot_->point());
   }
@@ -76,14 +79,23 @@ Session::Wait Session::prepare_wait(TimePoint now) {
   const StreamWait stream_wait = stream_.prepare_wait(now, reading_now);
   // From the last read on: a delivery's wake-up in between must not put it off.
   read_at_latest_ = stream_wait.bound.count() > 0 ? drained_at_ + stream_wait.bound : TimePoint::max();
-  const bool serves_snapshot = snapshot_ != nullptr && held();
+  snapshot_fds_.clear();
+  if (serves_snapshot()) {
+    const auto fds = snapshot_->prepare_wait();
+    snapshot_fds_.assign(fds.begin(), fds.end());
+  }
+  if (incremental_ != nullptr) {
+    const auto fds = incremental_->prepare_wait();
+    snapshot_fds_.insert(snapshot_fds_.end(), fds.begin(), fds.end());
+  }
   Wait wait{.postgres = stream_wait,
             .reading = reading_now,
-            .snapshot = serves_snapshot ? snapshot_->prepare_wait() : std::span<const pollfd>(),
+            .snapshot = snapshot_fds_,
             .until = reading_now ? std::min(next_deadline(), read_at_latest_) : next_deadline()};
-  if ((reading_now && more_buffered_) || (serves_snapshot && snapshot_->has_more())) {
+  if ((reading_now && more_buffered_) || (serves_snapshot() && snapshot_->has_more()) ||
+      (incremental_ != nullptr && incremental_->has_more())) {
     wait.until = now;
-  } else if (serves_snapshot && !is_ending()) {
+  } else if (serves_snapshot() && !is_ending()) {
     wait.until = std::min(wait.until, snapshot_->next_report());
   }
   return wait;
@@ -102,6 +114,7 @@ Result<> Session::turn(Ready ready, TimePoint now) {
     TRY(drain(now));
   }
   TRY(serve_snapshot(now));
+  TRY(serve_incremental(now));
   TRY(record_progress(now));
   TRY(sink_.flush());
   TRY(continue_stop(now));
@@ -122,7 +135,7 @@ bool Session::reading() const {
   switch (state_) {
     case State::kStreaming:
     case State::kFinishingTransaction:
-      return !dispatcher_.blocked() && !tracker_.full() && !held();
+      return !dispatcher_.blocked() && !tracker_.full() && !held() && !is_paused_;
     case State::kEndingCopy:
       return true;
     case State::kDraining:
@@ -140,6 +153,9 @@ TimePoint Session::next_deadline() const {
   if (reading()) {
     deadline = std::min(deadline, last_heard_ + silence_limit_);
   }
+  if (incremental_ != nullptr && state_ == State::kStreaming) {
+    deadline = std::min(deadline, incremental_->next());
+  }
   if (state_ != State::kStreaming) {
     deadline = std::min(deadline, stop_deadline_);
   }
@@ -155,6 +171,8 @@ Result<> Session::take_deliveries(TimePoint now) {
     }
     if (is_snapshot_unit(delivery.unit)) {
       snapshot_->delivered(delivery.unit, delivery.count);
+    } else if (delivery.unit >= kIncrementalUnits) {
+      incremental_->delivered(delivery.unit, delivery.count);
     } else {
       tracker_.delivered(delivery.unit, delivery.count);
     }
@@ -243,82 +261,13 @@ Result<> Session::take(const StreamMessage& message, TimePoint now) {
   return {};
 }
 
-Result<> Session::take_wal(const WalData& wal, TimePoint now) {
-  if (hold_ == Hold::kNone) [[likely]] {
-    TRY(dispatcher_.dispatch(wal, now));
-    return {};
-  }
-  const auto final_lsn = tracker_.in_transaction() ? std::nullopt : pgoutput::final_lsn_of_begin(wal.data);
-  if (final_lsn && *final_lsn >= hold_point_) {
-    // Transactions come in the order of their commits, so all before the point have come.
-    held_message_ = wal;
-    tracker_.keepalive(hold_point_);
-    check_hold();
-    return {};
-  }
-  TRY(dispatcher_.dispatch(wal, now));
-  check_hold();
-  return {};
-}
-
-void Session::hold_at(Lsn point) {
-  CHECK(hold_ == Hold::kNone && !(tracker_.in_transaction() && dispatcher_.open_commit() >= point));
-  hold_ = Hold::kWanted;
-  hold_point_ = point;
-  check_hold();
-}
-
-void Session::check_hold() {
-  if (hold_ == Hold::kWanted && !tracker_.in_transaction() && tracker_.received() >= hold_point_) {
-    hold_ = Hold::kReached;
-  }
-}
-
-Result<> Session::release(TimePoint now) {
-  CHECK(held());
-  hold_ = Hold::kNone;
-  more_buffered_ = true;
-  if (const auto message = std::exchange(held_message_, std::nullopt)) {
-    TRY(dispatcher_.dispatch(*message, now));
-  }
-  return {};
-}
-
-// Rows are taken while the stream is held, and the sink has all of them before it takes anything else.
-Result<> Session::serve_snapshot(TimePoint now) {
-  if (snapshot_ == nullptr || !held()) {
-    return {};
-  }
-  snapshot_->set_closing(stopping() || gate_.is_full(records(), bytes(), now));
-  if (!is_ending()) {
-    TRY(snapshot_->turn(now));
-  }
-  if (!snapshot_->all_read() || stopping()) {
-    return {};
-  }
-  if (!ends_with_snapshot_) {
-    return release(now);
-  }
-  stop(now);
-  return {};
-}
-
-bool Session::has_snapshot_news() const {
-  return snapshot_ != nullptr && snapshot_->revision() != recorded_revision_;
-}
-
-std::uint64_t Session::records() const {
-  return dispatcher_.records() + (snapshot_ != nullptr ? snapshot_->records() : 0);
-}
-
-std::uint64_t Session::bytes() const {
-  return dispatcher_.bytes() + (snapshot_ != nullptr ? snapshot_->bytes() : 0);
-}
-
 bool Session::all_settled() const {
   const bool stream_is = tracker_.all_delivered() && confirmable() == tracker_.flushed();
   const bool is_recorded = !recorded_ || (!has_snapshot_news() && !gate_.is_under_way());
-  return stream_is && (snapshot_ == nullptr || (snapshot_->is_settled() && is_recorded));
+  const bool rows_are =
+      (snapshot_ == nullptr || snapshot_->is_settled()) && (incremental_ == nullptr || incremental_->is_settled());
+  const bool has_rows = snapshot_ != nullptr || incremental_ != nullptr;
+  return stream_is && (!has_rows || (rows_are && is_recorded));
 }
 
 ProgressFacts Session::progress_facts() const {
@@ -333,9 +282,10 @@ ProgressFacts Session::progress_facts() const {
           .between_changes = !dispatcher_.blocked(),
           .records = records(),
           .bytes = bytes(),
-          .is_urgent = is_wanted || state_ == State::kDraining,
+          .is_urgent = is_wanted || state_ == State::kDraining || has_commanded_jobs(),
           .has_snapshot_news = has_snapshot_news(),
-          .is_mid_chunk = snapshot_ != nullptr && snapshot_->is_mid_chunk()};
+          .is_mid_chunk =
+              (snapshot_ != nullptr && snapshot_->is_mid_chunk()) || (incremental_ != nullptr && incremental_->is_mid_chunk())};
 }
 
 Result<> Session::record_progress(TimePoint now) {
@@ -352,11 +302,15 @@ Result<> Session::record_progress(TimePoint now) {
   if (snapshot_ != nullptr) {
     recorded_->snapshot = snapshot_->state();
   }
+  if (incremental_ != nullptr) {
+    recorded_->jobs = incremental_->jobs();
+  }
   progress_record_.value = encode(*recorded_);
   // kFull: deliveries bring the next turn.
   if (TRY(sink_.produce(progress_record_, kProgressUnit)) == Admission::kAccepted) {
     gate_.written(*progress, facts, now);
     recorded_revision_ = snapshot_ != nullptr ? snapshot_->revision() : 0;
+    recorded_jobs_ = recorded_->jobs.revision;
   }
   return {};
 }

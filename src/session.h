@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ack_tracker.h"
 #include "base/error.h"
@@ -22,6 +23,7 @@
 #include "base/time.h"
 #include "dispatcher.h"
 #include "format/format.h"
+#include "incremental.h"
 #include "model/record.h"
 #include "model/state_record.h"
 #include "model/stream.h"
@@ -62,6 +64,7 @@ class Session {
     Metrics& metrics;
     std::span<const StreamConfig> streams;
     Snapshot* snapshot = nullptr;  // is read while the stream is held at its point
+    IncrementalSnapshot* incremental = nullptr;
   };
 
   // What to wait for before the next turn.
@@ -123,7 +126,11 @@ class Session {
   void check_hold();
   [[nodiscard]] bool is_ending() const { return state_ == State::kEndingCopy || state_ == State::kEnded; }
   [[nodiscard]] Result<> serve_snapshot(TimePoint now);
+  [[nodiscard]] Result<> serve_incremental(TimePoint now);
+  [[nodiscard]] Result<> follow_wish(TimePoint now);
+  [[nodiscard]] bool serves_snapshot() const { return snapshot_ != nullptr && holds_for_snapshot_ && held(); }
   [[nodiscard]] bool has_snapshot_news() const;
+  [[nodiscard]] bool has_commanded_jobs() const;  // that are not recorded
   // Accepted by the sink so far.
   [[nodiscard]] std::uint64_t records() const;
   [[nodiscard]] std::uint64_t bytes() const;
@@ -154,7 +161,12 @@ class Session {
   ShutdownWatch shutdown_watch_;
   Dispatcher dispatcher_;
   Snapshot* snapshot_;
+  bool holds_for_snapshot_;
+  IncrementalSnapshot* incremental_;
+  std::uint64_t recorded_jobs_ = 0;  // their revision, as the last record says it
+  bool is_paused_ = false;           // while the incremental snapshot makes a point
   bool ends_with_snapshot_;
+  std::vector<pollfd> snapshot_fds_;
   Hold hold_ = Hold::kNone;
   Lsn hold_point_;
   std::optional<WalData> held_message_;  // the Begin at which it is held; valid until the stream's next receive()

@@ -74,21 +74,13 @@ void set_state(Gauge& gauge, SnapshotTableState state) {
 }  // namespace
 
 Snapshot::Snapshot(const Parts& parts, OpenSnapshot open, const SnapshotState& arrived, const Options& options, TimePoint now)
-    : sink_(parts.sink),
-      metrics_(parts.metrics),
-      progress_(parts.metrics.snapshot),
+    : progress_(parts.metrics.snapshot),
       open_(std::move(open)),
       is_transactional_(options.is_transactional),
+      rows_(parts.sink, parts.metrics, parts.streams, options.format),
       started_at_(now),
       report_(progress_) {
-  for (const StreamConfig& stream : parts.streams) {
-    formats_.push_back(make_format(stream, options.format));
-  }
-  // What a consumer sees of all rows: the point, and when it was made.
-  transaction_ = {.final_lsn = open_.point, .commit_time = wall_now(), .xid = 0};
-  change_.operation = Operation::kRead;
-  change_.transaction = &transaction_;
-  change_.lsn = open_.point;
+  rows_.set_point(open_.point, wall_now());
   for (SnapshotReader& reader : open_.readers) {
     readings_.push_back({.reader = &reader});
   }
@@ -140,7 +132,7 @@ void Snapshot::announce() {
     done += state_.tables[index].is_done ? 1 : 0;
   }
   progress_.state.set(std::to_underlying(SnapshotRunState::kWaiting));
-  progress_.started_us.set(transaction_.commit_time.time_since_epoch().count());
+  progress_.started_us.set(rows_.made_at().time_since_epoch().count());
   progress_.ended_us.set(0);
   progress_.point_lsn.set(static_cast<std::int64_t>(open_.point.value));
   progress_.connections.set(static_cast<std::int64_t>(readings_.size()));
@@ -168,16 +160,16 @@ std::span<const pollfd> Snapshot::prepare_wait() {
 // Not before the sink took what waits, and no first row of a chunk while none is to be begun.
 bool Snapshot::is_wanted(const Reading& reading) const {
   const bool may_begin = !is_closing_ || (reading.is_active && tables_[chunks_[reading.chunk].table].held_back);
-  return !is_blocked_ && (reading.is_begun || may_begin) && (reading.is_active || next_chunk_ < chunks_.size());
+  return !rows_.is_blocked() && (reading.is_begun || may_begin) && (reading.is_active || next_chunk_ < chunks_.size());
 }
 
 Result<> Snapshot::turn(TimePoint now) {
   begin_reading(now);
   has_more_ = false;
-  if (is_blocked_) {
+  if (rows_.is_blocked()) {
     TRY(offer());
   }
-  for (std::size_t count = 0; count < readings_.size() && !is_blocked_; ++count) {
+  for (std::size_t count = 0; count < readings_.size() && !rows_.is_blocked(); ++count) {
     TRY(read(readings_[(first_reading_ + count) % readings_.size()]));
   }
   ++first_reading_;
@@ -236,59 +228,30 @@ Result<> Snapshot::start_next_chunk(Reading& reading) {
 
 void Snapshot::take_row(Reading& reading) {
   const std::size_t table = chunks_[reading.chunk].table;
-  change_.new_row = reading.reader->row();
-  change_.relation = &open_.tables[table].relation;
-  change_.ordinal = next_ordinal_++;
-  change_reading_ = &reading;
-  pending_ = tables_[table].streams;
-  part_ = 0;
-  is_serialized_ = false;
+  rows_.take(reading.reader->row(), open_.tables[table].relation, tables_[table].streams);
+  row_reading_ = &reading;
 }
 
-// One record per stream. Stops where the sink is full and goes on there when called again.
+// Stops where the sink is full and goes on there when called again.
 Result<> Snapshot::offer() {
-  Reading& reading = *change_reading_;
+  Reading& reading = *row_reading_;
   Chunk& chunk = chunks_[reading.chunk];
-  is_blocked_ = false;
-  while (!pending_.empty()) {
-    const std::size_t stream = pending_.front();
-    if (!is_serialized_) {
-      TRY(formats_[stream]->serialize(change_, record_));
-      record_.stream = stream;
-      // Above all ids of transactions before the point, and below all others: no record begins one byte before a record.
-      record_.id = {.commit_lsn = Lsn{open_.point.value - 1}, .ordinal = change_.ordinal, .part = part_};
-      is_serialized_ = true;
-    }
-    auto admission = sink_.produce(record_, kSnapshotUnits + reading.chunk);
-    if (!admission) {
-      return fail_with_context("could not send a row of table " + open_.tables[chunk.table].quoted_name,
-                               std::move(admission).error());
-    }
-    if (*admission == Admission::kFull) {
-      is_blocked_ = true;
-      return {};
-    }
-    mid_chunk_ += std::exchange(reading.is_begun, true) ? 0 : 1;
-    ++chunk.outstanding;
-    ++outstanding_;
-    count_record(stream);
-    pending_ = pending_.subspan(1);
-    ++part_;
-    is_serialized_ = false;
+  auto accepted = rows_.offer(kSnapshotUnits + reading.chunk);
+  if (!accepted) {
+    return fail_with_context("could not send a row of table " + open_.tables[chunk.table].quoted_name,
+                             std::move(accepted).error());
   }
-  ++tables_[chunk.table].rows;
-  tables_[chunk.table].progress->rows.add();
+  if (accepted->records > 0) {
+    mid_chunk_ += std::exchange(reading.is_begun, true) ? 0 : 1;
+    chunk.outstanding += accepted->records;
+    outstanding_ += accepted->records;
+    tables_[chunk.table].progress->bytes.add(accepted->bytes);
+  }
+  if (!rows_.is_blocked()) {
+    ++tables_[chunk.table].rows;
+    tables_[chunk.table].progress->rows.add();
+  }
   return {};
-}
-
-void Snapshot::count_record(std::size_t stream) {
-  const std::size_t bytes = record_.key.size() + record_.value.size();
-  StreamMetrics& counts = metrics_.streams[stream];
-  counts.reads.add();
-  counts.bytes.add(bytes);
-  tables_[chunks_[change_reading_->chunk].table].progress->bytes.add(bytes);
-  ++records_;
-  bytes_ += bytes;
 }
 
 void Snapshot::end_chunk(Reading& reading) {
@@ -362,10 +325,10 @@ void Snapshot::complete(TimePoint now) {
   report_.end();
   progress_.state.set(std::to_underlying(SnapshotRunState::kDone));
   progress_.ended_us.set(wall_now().time_since_epoch().count());
-  log::info("snapshot complete", {{"rows", next_ordinal_},
-                                  {"records", records_},
+  log::info("snapshot complete", {{"rows", rows_.rows()},
+                                  {"records", records()},
                                   {"seconds", duration_cast<seconds>(now - started_at_).count()},
-                                  {"rows_per_second", per_second(next_ordinal_, now - started_at_)}});
+                                  {"rows_per_second", per_second(rows_.rows(), now - started_at_)}});
 }
 
 }  // namespace outboxx

@@ -33,6 +33,7 @@
 #include "sink/sink.h"
 #include "snapshot_chunks.h"
 #include "snapshot_report.h"
+#include "snapshot_rows.h"
 
 namespace outboxx {
 
@@ -69,7 +70,7 @@ class Snapshot {
   // What to poll(2) for; those that are not wanted now have the descriptor -1. Valid until the next call.
   [[nodiscard]] std::span<const pollfd> prepare_wait();
   // Rows are there that poll(2) does not announce: do not wait.
-  [[nodiscard]] bool has_more() const { return has_more_ && !is_blocked_; }
+  [[nodiscard]] bool has_more() const { return has_more_ && !rows_.is_blocked(); }
   // When turn() has something to tell people although nothing happened; never once all rows are read.
   [[nodiscard]] TimePoint next_report() const { return all_read() ? TimePoint::max() : report_.next(); }
 
@@ -90,8 +91,8 @@ class Snapshot {
   [[nodiscard]] const SnapshotState& state() const { return state_; }
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
   // Accepted by the sink so far: records, and the bytes of their keys and values.
-  [[nodiscard]] std::uint64_t records() const { return records_; }
-  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::uint64_t records() const { return rows_.records(); }
+  [[nodiscard]] std::uint64_t bytes() const { return rows_.bytes(); }
 
  private:
   struct Chunk : SnapshotChunk {
@@ -122,18 +123,15 @@ class Snapshot {
   [[nodiscard]] Result<> start_next_chunk(Reading& reading);
   void take_row(Reading& reading);
   [[nodiscard]] Result<> offer();
-  void count_record(std::size_t stream);
   void end_chunk(Reading& reading);
   void arrive(const Chunk& chunk);
   void end_table(std::size_t table);
   void complete(TimePoint now);
 
-  Sink& sink_;
-  Metrics& metrics_;
   SnapshotProgress& progress_;
   OpenSnapshot open_;
   bool is_transactional_;
-  std::vector<std::unique_ptr<Format>> formats_;  // by stream
+  SnapshotRows rows_;
   std::vector<Chunk> chunks_;
   std::vector<Table> tables_;
   std::vector<Reading> readings_;
@@ -149,19 +147,8 @@ class Snapshot {
   std::size_t first_reading_ = 0;  // of the next turn, so that all get theirs
   bool is_closing_ = false;
   bool has_more_ = true;
-  bool is_blocked_ = false;  // a row waits for the sink
   bool is_complete_ = false;
-  std::uint64_t records_ = 0;
-  std::uint64_t bytes_ = 0;
-  // The row at work.
-  Transaction transaction_;
-  Change change_;
-  Reading* change_reading_ = nullptr;
-  std::span<const std::size_t> pending_;  // streams that have not yet got it
-  std::uint32_t part_ = 0;
-  bool is_serialized_ = false;
-  std::uint64_t next_ordinal_ = 0;
-  Record record_;
+  Reading* row_reading_ = nullptr;  // whose row is at work
   // For people.
   TimePoint started_at_;
   SnapshotReport report_;

@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 
 #include "base/lsn.h"
 #include "base/snapshot_progress.h"
 #include "base/time.h"
+#include "model/snapshot_job_json.h"
+#include "snapshot_mailbox.h"
 #include "snapshot_summary.h"
 
 namespace outboxx {
@@ -53,7 +56,7 @@ Json totals(const SnapshotSummary& summary) {
 
 }  // namespace
 
-std::string snapshots_json(const SnapshotProgress& progress, WallTime now) {
+std::string snapshots_json(const SnapshotProgress& progress, std::span<const JobView> jobs, WallTime now) {
   const SnapshotSummary summary = summarize(progress, now);
   const bool is_known = summary.state != SnapshotRunState::kNone;
   Json tables = Json::array();
@@ -62,6 +65,10 @@ std::string snapshots_json(const SnapshotProgress& progress, WallTime now) {
       tables.push_back(to_json(*table));
     }
   }
+  Json job_list = Json::array();
+  for (const JobView& job : jobs) {
+    job_list.push_back(to_json(job.job, job.state, job.reason));
+  }
   const Json json = {{"state", name_of(summary.state)},
                      {"started", is_known ? rfc3339(summary.started) : Json()},
                      {"point", is_known ? Json(to_string(summary.point)) : Json()},
@@ -69,7 +76,8 @@ std::string snapshots_json(const SnapshotProgress& progress, WallTime now) {
                      {"percent", std::floor(summary.percent * 10) / 10},
                      {"eta_seconds", summary.eta_seconds ? Json(*summary.eta_seconds) : Json()},
                      {"totals", totals(summary)},
-                     {"tables", std::move(tables)}};
+                     {"tables", std::move(tables)},
+                     {"jobs", std::move(job_list)}};
   // A name of an SQL_ASCII database need not be UTF-8.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -176,6 +176,12 @@ Result<StateRecord> first_record(const StartFacts& facts, StartAction action, Ls
     // A slot that is adopted, and one whose record knows of no snapshot, has none to come.
     record.snapshot = facts.record ? facts.record->snapshot : SnapshotState{};
   }
+  if (facts.record) {
+    record.jobs = facts.record->jobs;
+  }
+  if (action == StartAction::kFirstStart) {
+    record.jobs.queue.clear();  // the new slot's own snapshot reads all tables
+  }
   if (action == StartAction::kAcceptGap) {
     ++record.epoch;
     // What has arrived from this very server has arrived, however the slot stands.

@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "base/wait.h"
+#include "incremental.h"
 #include "make_sink.h"
+#include "model/snapshot_job.h"
 #include "model/snapshot_state.h"
 #include "pipeline.h"
 #include "postgres/connection.h"
@@ -28,7 +30,9 @@
 #include "retry_policy.h"
 #include "sink/sink.h"
 #include "snapshot.h"
+#include "snapshot_mailbox.h"
 #include "start_decision.h"
+#include "start_jobs.h"
 #include "start_slot.h"
 #include "start_snapshot.h"
 #include "state_store.h"
@@ -54,6 +58,7 @@ struct History {
   std::optional<SessionId> session;  // the last one that streamed
   milliseconds silence_limit = kSilenceLimit;
   SnapshotState snapshot;  // if no state is kept
+  SnapshotJobs jobs;       // then too
   Lsn split_commit;        // the newest transaction that was found to be too large for one Kafka transaction
 };
 
@@ -62,6 +67,7 @@ struct Wiring {
   const Config& config;
   const SignalFd& signals;
   Metrics& metrics;
+  SnapshotMailbox& mailbox;
 };
 
 struct OpenStream {
@@ -115,6 +121,9 @@ Result<OpenStream> open_slot_stream(const Config& config, Connection& sql, Histo
   }
   SnapshotState& snapshot_state = started.state ? started.state->snapshot : history.snapshot;
   auto snapshot = TRY(open_pending_snapshot(config, snapshot_state, started, sql, stop));
+  if (started.state) {
+    TRY(watch_tables(options, config.streams, *started.state, sql, stop));
+  }
   auto stream = TRY(LibpqStream::start(std::move(replication),
                                        {.slot_name = options.slot_name, .publication_name = options.publication_name}, stop));
   return OpenStream{.stream = std::move(stream),
@@ -187,7 +196,7 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
 }
 
 Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
-  const auto& [config, signals, metrics] = wiring;
+  const auto& [config, signals, metrics, mailbox] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
   SlotMonitor monitor(std::move(sql), open.slot_name, metrics, Clock::now());
   std::optional<Snapshot> snapshot;
@@ -199,13 +208,18 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
                                        .chunk_bytes = config.postgres.snapshot.chunk_bytes},
                      Clock::now());
   }
+  IncrementalSnapshot incremental(
+      {.sink = sink, .metrics = metrics, .streams = config.streams, .postgres = config.postgres, .mailbox = mailbox},
+      open.start.state ? open.start.state->jobs : history.jobs,
+      {.format = open.start.format, .is_transactional = config.progress.is_transactional});
   Pipeline pipeline({.stream = *open.stream,
                      .sink = sink,
                      .monitor = &monitor,
                      .signals = signals,
                      .metrics = metrics,
                      .streams = config.streams,
-                     .snapshot = snapshot ? &*snapshot : nullptr},
+                     .snapshot = snapshot ? &*snapshot : nullptr,
+                     .incremental = open.start.ends_with_snapshot ? nullptr : &incremental},
                     config.pipeline, open.start, Clock::now());
   log::info("streaming", {{"slot", open.slot_name},
                           {"publication", config.postgres.publication_name},
@@ -231,6 +245,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   if (snapshot && !open.start.state) {
     history.snapshot = snapshot->state();
   }
+  history.jobs = incremental.jobs();
   history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
   history.silence_limit = next_silence_limit(history.silence_limit, pipeline.peer_was_silent(), moved_forward);
   if (!ended && pipeline.stopping() && retry_after(ended.error(), history.phase, true)) {
@@ -242,7 +257,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
 }
 
 Result<> run_session(const Wiring& wiring, History& history) {
-  const auto& [config, signals, metrics] = wiring;
+  const auto& [config, signals, metrics, mailbox] = wiring;
   const StopSignal stop = signals.stop();
   const bool is_first = history.phase == Phase::kFirstStart;
   history.phase = is_first ? Phase::kFirstStart : Phase::kConnecting;
@@ -291,12 +306,13 @@ class RetryReport {
 
 }  // namespace
 
-Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, UnreachableAtStart at_start) {
+Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, SnapshotMailbox& mailbox,
+                   UnreachableAtStart at_start) {
   Backoff backoff(kFirstRetryWait, kLongestRetryWait);
   RetryReport report;
   History history;
   while (true) {
-    Result<> ended = run_session({.config = config, .signals = signals, .metrics = metrics}, history);
+    Result<> ended = run_session({.config = config, .signals = signals, .metrics = metrics, .mailbox = mailbox}, history);
     if (ended) {
       return ended;
     }

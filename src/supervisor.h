@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/signal_fd.h"
 #include "config.h"
+#include "snapshot_mailbox.h"
 
 namespace outboxx {
 
@@ -21,6 +22,7 @@ enum class UnreachableAtStart : std::uint8_t {
 // What passes by itself (retry_policy.h) starts a new session from the last confirmed position with a new producer, after a
 // wait that grows while no session makes progress; what does not ends it. A slot that vanishes after it was streamed from is
 // not created again.
-[[nodiscard]] Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, UnreachableAtStart at_start);
+[[nodiscard]] Result<> supervise(const Config& config, const SignalFd& signals, Metrics& metrics, SnapshotMailbox& mailbox,
+                                 UnreachableAtStart at_start);
 
 }  // namespace outboxx

@@ -19,16 +19,19 @@ add_executable(unit_tests
   src/format/json_writer_test.cc
   src/format/outboxx_json_golden_test.cc
   src/format/outboxx_json_test.cc
+  src/http_jobs_test.cc
   src/http_server_test.cc
   src/metrics_text_test.cc
   src/model/event_id_test.cc
   src/model/pg_type_test.cc
+  src/model/snapshot_job_test.cc
   src/model/snapshot_state_test.cc
   src/model/state_record_test.cc
   src/pipeline_test.cc
   src/postgres/binary_text_test.cc
   src/postgres/conninfo_test.cc
   src/postgres/copy_binary_test.cc
+  src/postgres/key_chunk_test.cc
   src/postgres/libpq_stream_test.cc
   src/postgres/pgoutput_robustness_test.cc
   src/postgres/pgoutput_test.cc
@@ -59,10 +62,12 @@ add_executable(unit_tests
   src/sink/kafka_transactions_test.cc
   src/sink/stdout_sink_test.cc
   src/snapshot_chunks_test.cc
+  src/snapshot_mailbox_test.cc
   src/snapshot_report_test.cc
   src/snapshot_summary_test.cc
   src/snapshots_json_test.cc
   src/start_decision_test.cc
+  src/start_jobs_test.cc
   src/status_timer_test.cc
   fuzz/replay_test.cc
   tests/simulation/database.cc

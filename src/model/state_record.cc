@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "model/snapshot_job.h"
+#include "model/snapshot_job_json.h"
 #include "model/snapshot_state.h"
 
 namespace outboxx {
@@ -213,7 +215,7 @@ bool is_instance(std::string_view text) {
 
 bool is_behind(const StateRecord& left, const StateRecord& right) {
   const auto place = [](const StateRecord& record) {
-    return std::tuple(record.epoch, record.kind, record.progress, rank(record.snapshot));
+    return std::tuple(record.epoch, record.kind, record.progress, rank(record.snapshot), record.jobs.revision);
   };
   return place(left) < place(right);
 }
@@ -235,6 +237,9 @@ std::string encode(const StateRecord& record) {
                       {"ordinal", record.progress.ordinal}};
   if (record.snapshot != SnapshotState{}) {
     json["snapshot"] = to_json(record.snapshot);
+  }
+  if (record.jobs != SnapshotJobs{}) {
+    json["jobs"] = to_json(record.jobs);
   }
   return to_text(json);
 }
@@ -281,12 +286,20 @@ Result<StateRecord> decode_state_record(std::string_view text) {
                      .progress = {.position = members.position("position"),
                                   .open_commit = members.position("open_commit"),
                                   .ordinal = members.number("ordinal")},
-                     .snapshot = {}};
+                     .snapshot = {},
+                     .jobs = {}};
   if (const Json* const object = members.optional_object("snapshot")) {
     if (auto snapshot = to_snapshot(*object)) {
       record.snapshot = *std::move(snapshot);
     } else {
       members.set_wrong("snapshot");
+    }
+  }
+  if (const Json* const object = members.optional_object("jobs")) {
+    if (auto jobs = to_jobs(*object)) {
+      record.jobs = *std::move(jobs);
+    } else {
+      members.set_wrong("jobs");
     }
   }
   if (!members.wrong().empty()) {

@@ -10,6 +10,8 @@
 //   "snapshot":{"pending":true,"finished":[16402],"begun":[{"oid":16410,"file_node":16410,"xmin":741,"next_block":2048,
 //    "done":[[3072,4096]]}]}
 //
+// and once there were jobs that read tables again (model/snapshot_job.h), with "jobs" (model/snapshot_job_json.h).
+//
 // Each process writes under a key of its own, PIPELINE/INSTANCE. So one that was frozen, and wakes up after its successor
 // wrote, replaces nothing of the successor's, whatever compaction keeps: the furthest record of the highest epoch counts.
 #pragma once
@@ -26,6 +28,7 @@
 
 #include "base/error.h"
 #include "base/lsn.h"
+#include "model/snapshot_job.h"
 #include "model/snapshot_state.h"
 
 namespace outboxx {
@@ -56,6 +59,7 @@ struct StateRecord {
   std::uint32_t publication_oid = 0;
   Progress progress;
   SnapshotState snapshot{};
+  SnapshotJobs jobs{};
 
   friend bool operator==(const StateRecord&, const StateRecord&) = default;
 };

@@ -80,11 +80,7 @@ std::string describe_transaction(const QueryResult& result, int row) {
 }
 
 Result<> report_old_transactions(Connection& sql, const std::string& name, StopSignal stop) {
-  const QueryResult result = TRY(sql.query(kOldTransactionsQuery, {}, catalog_deadline(), stop));
-  std::string holders;
-  for (int row = 0; row < result.rows(); ++row) {
-    holders += (row > 0 ? "; " : "") + describe_transaction(result, row);
-  }
+  const std::string holders = TRY(read_old_transactions(sql, std::chrono::seconds(0), stop));
   log::info(
       fmt::format("waiting to create replication slot \"{}\": the server waits for transactions that are still open", name),
       {{"oldest",
@@ -178,6 +174,17 @@ std::optional<SlotState> parse_slot(const QueryResult& result) {
                    .invalidation_reason = result.text(0, 13),
                    .is_two_phase = result.value(0, 11) == "t",
                    .current_wal_lsn = to_lsn(result.value(0, 12))};
+}
+
+Result<std::string> read_old_transactions(Connection& sql, std::chrono::seconds at_least, StopSignal stop) {
+  const QueryResult result = TRY(sql.query(kOldTransactionsQuery, {}, catalog_deadline(), stop));
+  std::string holders;
+  for (int row = 0; row < result.rows(); ++row) {
+    if (at_least.count() == 0 || result.number<std::int64_t>(row, 5) >= at_least.count()) {
+      holders += (holders.empty() ? "" : "; ") + describe_transaction(result, row);
+    }
+  }
+  return holders;
 }
 
 Result<CreatedSlot> create_slot(Connection& replication, Connection& sql, const NewSlot& slot, StopSignal stop) {

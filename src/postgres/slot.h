@@ -1,6 +1,7 @@
 // The replication slot: our resume point, kept by the server. It is created once and never recreated silently.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -56,6 +57,10 @@ struct CreatedSlot {
 // Creates it over the replication connection. Waits for the transactions that are open now: without a limit but the operator's
 // stop, naming them every 5 s. After a stop the half-created slot is gone. replication is unusable after an error.
 [[nodiscard]] Result<CreatedSlot> create_slot(Connection& replication, Connection& sql, const NewSlot& slot, StopSignal stop);
+
+// The oldest transactions that a new slot has to wait for, with who has them; empty: none that has been open for so long, as
+// far as we may see.
+[[nodiscard]] Result<std::string> read_old_transactions(Connection& sql, std::chrono::seconds at_least, StopSignal stop);
 
 // Uses the slot if it exists and fits (as check_slot()), else creates it, as create_slot(). The publication must exist already.
 [[nodiscard]] Result<EnsuredSlot> ensure_slot(Connection& replication, Connection& sql, const NewSlot& wanted,

@@ -55,6 +55,8 @@ Result<> check_not_rewritten(Connection& sql, std::span<const SnapshotTable> tab
               fmt::format("table {} was rewritten or truncated while its snapshot was made", changed->quoted_name));
 }
 
+}  // namespace
+
 Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, StopSignal stop) {
   if (tables.empty()) {
     return {};
@@ -65,8 +67,6 @@ Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, Sto
   }
   return check_not_rewritten(sql, tables, stop);
 }
-
-}  // namespace
 
 std::string temporary_slot_name(const std::string& slot_name) {
   return slot_name.substr(0, kSlotNameMax - kSuffix.size()).append(kSuffix);

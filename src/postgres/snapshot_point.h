@@ -41,6 +41,10 @@ struct OpenSnapshot {
   std::vector<SnapshotTable> tables;
 };
 
+// In sql's transaction, which sees a snapshot: locks the tables as lock_statement() says, and checks that they are as they
+// were. kPostgresUnreachable if one was rewritten since, or somebody else holds a lock on it for longer than lock_timeout.
+[[nodiscard]] Result<> lock_tables(Connection& sql, std::span<const SnapshotTable> tables, StopSignal stop);
+
 // Waits, for connections and for locks. kPostgresUnreachable if a table was rewritten or truncated since the snapshot was made,
 // which would show it empty: a new point shows what is there now.
 [[nodiscard]] Result<OpenSnapshot> open_snapshot(const PostgresOptions& options, std::span<const StreamConfig> streams,

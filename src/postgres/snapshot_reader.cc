@@ -35,15 +35,29 @@ constexpr auto kMendedByANewSnapshot =
 }  // namespace
 
 Result<SnapshotReader> SnapshotReader::open(const PostgresOptions& options, const std::string& snapshot, StopSignal stop) {
-  SnapshotReader reader(TRY(Connection::open(options, ConnectionMode::kSnapshot, stop)));
-  Connection& connection = reader.connection_;
-  TRY(connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", {}, catalog_deadline(), stop));
+  SnapshotReader reader = TRY(connect(options, stop));
+  TRY(reader.import(snapshot, stop));
+  return reader;
+}
+
+Result<SnapshotReader> SnapshotReader::connect(const PostgresOptions& options, StopSignal stop) {
+  return SnapshotReader(TRY(Connection::open(options, ConnectionMode::kSnapshot, stop)));
+}
+
+Result<> SnapshotReader::import(const std::string& snapshot, StopSignal stop) {
+  TRY(connection_.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", {}, catalog_deadline(), stop));
   auto imported =
-      connection.query("SET TRANSACTION SNAPSHOT " + connection.quote_literal(snapshot), {}, catalog_deadline(), stop);
+      connection_.query("SET TRANSACTION SNAPSHOT " + connection_.quote_literal(snapshot), {}, catalog_deadline(), stop);
   if (!imported) {
     return fail_with_context("could not import the snapshot", snapshot_error(std::move(imported).error()));
   }
-  return reader;
+  return {};
+}
+
+Result<> SnapshotReader::end(StopSignal stop) {
+  CHECK(is_idle());
+  TRY(connection_.query("COMMIT", {}, catalog_deadline(), stop));
+  return {};
 }
 
 SnapshotReader::SnapshotReader(Connection connection)

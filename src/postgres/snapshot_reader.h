@@ -35,6 +35,12 @@ class SnapshotReader {
   [[nodiscard]] static Result<SnapshotReader> open(const PostgresOptions& options, const std::string& snapshot,
                                                    StopSignal stop);
 
+  // The two halves of open(), for a reader that is used for one snapshot after the other: a transaction that is open ends.
+  [[nodiscard]] static Result<SnapshotReader> connect(const PostgresOptions& options, StopSignal stop);
+  [[nodiscard]] Result<> import(const std::string& snapshot, StopSignal stop);
+  // Ends the transaction, and with it the locks.
+  [[nodiscard]] Result<> end(StopSignal stop);
+
   // For queries in the transaction, while nothing is read.
   [[nodiscard]] Connection& connection() { return connection_; }
   [[nodiscard]] bool is_idle() const { return state_ == State::kIdle; }

@@ -13,10 +13,11 @@ LINES_MAX = 500
 # the middle: they never include each other.
 MODEL = {"base", "model"}
 MIDDLE = {"postgres", "format", "sink", "router", "ack_tracker", "status_timer"}
-HTTP = {"http_server", "http_responder", "metrics_text", "process_usage", "snapshots_json", "snapshot_summary"}
+HTTP = {"http_server", "http_responder", "metrics_text", "process_usage", "snapshots_json", "snapshot_summary", "http_jobs",
+        "http_client"}
 OPTIONS = {"postgres/options.h", "sink/kafka_options.h", "sink/kafka_properties.h", "http_options.h", "pipeline_options.h", "progress_options.h",
            "state_options.h"}
-SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "progress_gate", "snapshot"}
+SESSION = MODEL | MIDDLE | {"dispatcher", "shutdown_watch", "progress_gate", "snapshot", "snapshot_mailbox", "incremental"}
 PIPELINE = SESSION | {"session", "pipeline"}
 COMMANDS = PIPELINE | HTTP | {"retry_policy", "supervisor", "config", "make_sink"}
 MAY_INCLUDE = {
@@ -24,26 +25,31 @@ MAY_INCLUDE = {
     "model": {"base"},
     **{layer: MODEL for layer in MIDDLE},
     "ack_tracker": MODEL,
-    **{layer: MODEL | HTTP for layer in HTTP},
+    **{layer: MODEL | HTTP | {"snapshot_mailbox"} for layer in HTTP},
+    "http_jobs": MODEL | {"format", "snapshot_mailbox"},
     "snapshot_report": {"base", "snapshot_summary"},
     "shutdown_watch": MODEL,
     "dispatcher": MODEL | MIDDLE,
     "snapshot": MODEL | MIDDLE | {"snapshot_report"},
+    "snapshot_mailbox": MODEL,
+    "incremental": MODEL | MIDDLE | {"snapshot", "snapshot_mailbox"},
     "session": SESSION,
     "progress_gate": MODEL,
     "start_decision": MODEL | {"postgres"},
     "state_store": MODEL | {"sink", "config"},
     "start_slot": MODEL | {"postgres", "start_decision", "state_store"},
+    "start_jobs": MODEL | {"postgres"},
     "start_snapshot": MODEL | {"postgres", "start_slot", "config"},
     "pipeline": PIPELINE,
     "make_sink": MODEL | {"sink", "config"},
     "retry_policy": {"base"},
     "supervisor": PIPELINE | {"config", "make_sink", "retry_policy", "start_decision", "start_slot",
-                              "start_snapshot", "state_store"},
+                              "start_snapshot", "start_jobs", "state_store"},
     "config": MODEL,
     "commands": COMMANDS,
+    "snapshot_command": MODEL | HTTP | {"config"},
     "cli": COMMANDS | {"commands"},
-    "main": COMMANDS | {"commands", "cli"},
+    "main": COMMANDS | {"commands", "snapshot_command", "cli"},
 }
 
 # Each library has one home.
@@ -52,9 +58,9 @@ HOMES = {
     r"CLI/": r"src/cli\.(cc|h)",
     r"libpq-fe\.h|libpq/": r"src/postgres/.*",
     r"librdkafka/": r"src/sink/kafka_.*",
-    r"httplib\.h": r"src/http_(server|responder)\.(cc|h)",
+    r"httplib\.h": r"src/http_(server|responder|client)\.(cc|h)",
     r"prometheus/": r"src/(metrics_text|http_server)\.(cc|h)",
-    r"nlohmann/": r"src/(model/state_record|snapshots_json)\.cc",
+    r"nlohmann/": r"src/(model/state_record\.cc|model/snapshot_job_json\.(cc|h)|snapshots_json\.cc)",
     r"spdlog/": r"src/base/log\.(cc|h)",
 }
 

@@ -1,0 +1,261 @@
+"""Tables that are read while the stream goes on: exact under concurrent writers, and through kills, pauses and long transactions."""
+
+import json
+import random
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from support import consume, stream, wait_until
+from support.snapshot import THROTTLE, Changes, Rebuilt, create_partitioned, create_table, rows_of
+
+ALL = ("read", "insert", "update", "delete")
+SLOT = "outboxx_slot"
+COMMITTED = {"isolation.level": "read_committed"}
+NEVER = {"source.postgres.snapshot.mode": "never"}  # so that the topic has of the old rows only what jobs read
+NUMBERS = "ident, version, a"
+
+
+def reading(table, topic):
+    return stream(f"public.{table}", topic, operations=ALL, routing_key="ident")
+
+
+def create_numbers(postgres, rows, key="primary key", name="numbers"):
+    postgres.execute(f"create table {name} (ident int {key}, version int, a bigint)",
+                     f"insert into {name} select n, 0, n from generate_series(1, {rows}) n")
+
+
+def post(outboxx, path, body=None, headers=None):
+    """(status, answer) of a POST."""
+    data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{outboxx.port}{path}", data=data, method="POST",
+                                     headers={"Content-Type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def request(outboxx, *tables, where=None):
+    status, answer = post(outboxx, "/snapshots", {"tables": list(tables), **({"where": where} if where else {})})
+    assert status == 202, answer
+    return answer["id"]
+
+
+def jobs(outboxx):
+    return {job["id"]: job for job in json.loads(outboxx.get("/snapshots")[1])["jobs"]}
+
+
+def wait_state(outboxx, job, state, deadline=60):
+    wait_until(lambda: jobs(outboxx).get(job, {}).get("state") == state, deadline, f"job {job} is {state}: {outboxx.log_path}")
+
+
+def wait_delivered(postgres, deadline=60):
+    target = postgres.current_lsn()
+    wait_until(lambda: postgres.slot(SLOT)["confirmed_flush_lsn"] >= target, deadline, "the slot has confirmed everything")
+
+
+def check_equal(rebuilt, expected):
+    assert rebuilt.rows.keys() == expected.keys()
+    assert [ident for ident in expected if rebuilt.rows[ident] != expected[ident]] == []
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_tables_are_equal_although_others_write(delivery, postgres, kafka, topic, make_outboxx):
+    """Inserts, updates, deletes, changes of the key, and moves between partitions."""
+    create_table(postgres, "orders", 20_000)
+    create_partitioned(postgres, "parted", 6000)
+    for table in ("orders", "parted"):
+        kafka.create_topic(f"{topic}.{table}", 3)
+    outboxx = make_outboxx(postgres, kafka, [reading(table, f"{topic}.{table}") for table in ("orders", "parted")],
+                           config={"sink.kafka.delivery": delivery, **NEVER}).start()
+    seed = int(time.time())
+    print(f"seed {seed}")
+    with Changes(postgres, ["orders", "parted"], seed):
+        job = request(outboxx, "public.orders", "public.parted")
+        wait_state(outboxx, job, "complete")
+    wait_delivered(postgres)
+    for table in ("orders", "parted"):
+        rebuilt = Rebuilt(consume(kafka.bootstrap(), f"{topic}.{table}", config=COMMITTED))
+        check_equal(rebuilt, rows_of(postgres, table))
+        assert len(rebuilt.reads) > 4000
+    assert outboxx.stop() == 0
+    assert postgres.slot(f"{SLOT}_snapshot") is None
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_kills_lose_nothing(delivery, postgres, kafka, topic, make_outboxx):
+    """A restart goes on after the last chunk that was recorded; exactly once, no row is read twice."""
+    seed = int(time.time())
+    print(f"seed {seed}")
+    choose = random.Random(seed)
+    create_numbers(postgres, 30_000)
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={"sink.kafka.delivery": delivery, **NEVER, **THROTTLE})
+    outboxx.start()
+    request(outboxx, "public.numbers")
+    wait_until(lambda: postgres.slot(SLOT), 10, "it streams")
+    kills = 0
+    while kills < 8 and "snapshot job complete" not in outboxx.log:
+        moment = time.monotonic() + choose.uniform(0.1, 0.9)
+        wait_until(lambda at=moment: time.monotonic() >= at, 2, "the moment of the kill")
+        outboxx.kill()
+        kills += 1
+        outboxx.start()
+    outboxx.configure(**{"sink.kafka.in_flight_bytes_max": 8 * 1024 * 1024, "sink.kafka.properties": {}})
+    assert outboxx.stop() == 0
+    outboxx.start()
+    outboxx.wait_log("snapshot job complete", 60)
+    wait_delivered(postgres)
+    print(f"kills {kills}")
+    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, config=COMMITTED))
+    check_equal(rebuilt, rows_of(postgres, "numbers", NUMBERS))
+    repeated = sum(count - 1 for count in rebuilt.reads.values())
+    print(f"repeated {repeated}")
+    assert repeated == 0 if delivery == "exactly_once" else repeated < 30_000
+    assert not jobs(outboxx) or all(job["state"] == "complete" for job in jobs(outboxx).values())
+
+
+def test_jobs_are_queued_paused_resumed_and_canceled(postgres, kafka, topic, make_outboxx):
+    for name in ("numbers", "others"):
+        create_numbers(postgres, 20_000, name=name)
+        kafka.create_topic(f"{topic}.{name}", 3)
+    outboxx = make_outboxx(postgres, kafka, [reading(name, f"{topic}.{name}") for name in ("numbers", "others")],
+                           config={**NEVER, **THROTTLE}).start()
+    first = request(outboxx, "public.numbers")
+    wait_until(lambda: jobs(outboxx)[first]["rows"] > 0, 20, "a chunk was read")
+    assert post(outboxx, f"/snapshots/{first}/pause") == (202, {"id": first})
+    second = request(outboxx, "public.others", where="ident <= 1000")
+    wait_state(outboxx, second, "complete")  # a paused job lets others go first
+    assert jobs(outboxx)[second]["rows"] == 1000
+    paused = jobs(outboxx)[first]
+    assert paused["state"] == "paused" and 0 < paused["rows"] < 20_000
+    wait_until(lambda: postgres.slot(f"{SLOT}_snapshot") is None, 10, "a paused job keeps no slot")
+
+    outboxx.kill()
+    outboxx.start()
+    assert jobs(outboxx)[first]["state"] == "paused"
+    shown = outboxx.command("snapshot", "list")
+    assert f"{first}  paused" in shown.stdout, shown
+    assert outboxx.command("snapshot", "resume", str(first)).returncode == 0
+    third = request(outboxx, "public.others")
+    assert outboxx.command("snapshot", "cancel", str(third)).returncode == 0
+    assert jobs(outboxx)[third]["state"] == "canceled"
+    wait_state(outboxx, first, "complete")
+    assert outboxx.stop() == 0
+    check_equal(Rebuilt(consume(kafka.bootstrap(), f"{topic}.numbers")), rows_of(postgres, "numbers", NUMBERS))
+
+
+def test_command_asks_the_running_instance(postgres, kafka, topic, make_outboxx):
+    create_numbers(postgres, 100)
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER)
+    assert "could not reach the instance" in outboxx.command("snapshot", "--table", "public.numbers").stderr
+    outboxx.start()
+    done = outboxx.command("snapshot", "--table", "public.numbers", "--where", "ident % 2 = 0")
+    assert done.returncode == 0 and "queued snapshot job" in done.stdout, done
+    outboxx.wait_log("snapshot job complete")
+    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, count=50))
+    assert sorted(rebuilt.rows) == list(range(2, 101, 2))
+    refused = outboxx.command("snapshot", "--table", "public.nothing")
+    assert refused.returncode == 64 and "no stream of the configuration lists" in refused.stderr, refused
+
+
+def test_requests_that_are_refused(postgres, kafka, topic, make_outboxx):
+    create_numbers(postgres, 100)
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    body = {"tables": ["public.numbers"]}
+    assert post(outboxx, "/snapshots", {"tables": ["public.other"]})[0] == 404
+    assert post(outboxx, "/snapshots", b"no json")[0] == 400
+    assert post(outboxx, "/snapshots", {"tables": []})[0] == 400
+    assert post(outboxx, "/snapshots", {**body, "more": 1})[0] == 400
+    assert post(outboxx, "/snapshots", b"x" * 70_000)[0] == 413
+    assert post(outboxx, "/snapshots", body, {"Content-Type": "text/plain"})[0] == 415
+    assert post(outboxx, "/snapshots", body, {"Host": "evil.example"})[0] == 403
+    assert post(outboxx, "/snapshots/17/pause")[0] == 404
+    assert post(outboxx, "/snapshots/1/explode")[0] == 404
+    # A condition that is none ends its job, and hides nothing that would be run.
+    for where in ("nothing = 1", "true) TO PROGRAM 'true' --", "true); drop table numbers; --", "1 / (ident - 50) = 0"):
+        job = request(outboxx, "public.numbers", where=where)
+        wait_state(outboxx, job, "failed")
+        assert jobs(outboxx)[job]["reason"], where
+    assert postgres.value("select count(*) from numbers") == 100
+    assert post(outboxx, "/snapshots", body)[0] == 202
+    outboxx.wait_log("snapshot job complete")
+    assert outboxx.stop() == 0
+
+
+def test_stream_goes_on_while_a_long_transaction_keeps_the_snapshot_from_being_made(postgres, kafka, topic, make_outboxx):
+    create_numbers(postgres, 5000)
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    with postgres.connect(autocommit=False) as blocker:
+        blocker.execute("select pg_current_xact_id()")
+        job = request(outboxx, "public.numbers")
+        outboxx.wait_log("a snapshot job waits")
+        outboxx.wait_log("long transactions are open: PID")
+        postgres.execute("insert into numbers values (5001, 1, 1)")
+        assert len(consume(kafka.bootstrap(), topic, count=1)) == 1
+        assert jobs(outboxx)[job]["state"] == "running"
+    wait_state(outboxx, job, "complete")
+    check_equal(Rebuilt(consume(kafka.bootstrap(), topic, count=5002)), rows_of(postgres, "numbers", NUMBERS))
+
+
+def test_lost_connection_of_a_job_does_not_end_the_stream(postgres, kafka, topic, make_outboxx):
+    create_numbers(postgres, 20_000)
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={**NEVER, **THROTTLE}).start()
+    job = request(outboxx, "public.numbers")
+    wait_until(lambda: postgres.terminate_backend("query like 'COPY%'") >= 1, 20, "a COPY was cut")
+    outboxx.wait_log("a snapshot job waits")
+    wait_state(outboxx, job, "complete")
+    check_equal(Rebuilt(consume(kafka.bootstrap(), topic)), rows_of(postgres, "numbers", NUMBERS))
+    assert "reconnecting: " not in outboxx.log
+
+
+def test_table_without_a_key_is_read_as_a_whole(postgres, kafka, topic, make_outboxx):
+    create_numbers(postgres, 3000, key="")
+    postgres.execute("alter table numbers replica identity full")
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    wait_state(outboxx, request(outboxx, "public.numbers"), "complete")
+    outboxx.wait_log("the table has no key")
+    check_equal(Rebuilt(consume(kafka.bootstrap(), topic, count=3000)), rows_of(postgres, "numbers", NUMBERS))
+
+
+def test_table_that_is_added_later_is_read_by_itself(postgres, kafka, topic, make_outboxx):
+    for name in ("numbers", "others"):
+        create_numbers(postgres, 2000, name=name)
+        kafka.create_topic(f"{topic}.{name}")
+    streams = [reading(name, f"{topic}.{name}") for name in ("numbers", "others")]
+    outboxx = make_outboxx(postgres, kafka, streams[:1]).start()
+    outboxx.wait_log("snapshot complete")
+    assert outboxx.stop() == 0
+    postgres.execute("alter publication outboxx_publication add table others")
+    outboxx.configure(streams=streams)
+    outboxx.start()
+    outboxx.wait_log("snapshot job complete")
+    check_equal(Rebuilt(consume(kafka.bootstrap(), f"{topic}.others", count=2000)), rows_of(postgres, "others", NUMBERS))
+    assert outboxx.stop() == 0
+    outboxx.start()
+    wait_delivered(postgres)
+    assert outboxx.log.count("the configuration has a new table") == 1
+    for name in ("numbers", "others"):
+        assert len(consume(kafka.bootstrap(), f"{topic}.{name}")) == 2000
+
+
+def test_keys_of_several_columns_and_types(postgres, kafka, topic, make_outboxx):
+    """Texts with quotes and backslashes, negative and huge numbers, times."""
+    postgres.execute(
+        "create table keys (name text, number numeric, at timestamptz, ident int, primary key (name, number, at))",
+        r"""insert into keys select case n % 4 when 0 then 'a''b' when 1 then 'back\slash' when 2 then '' else 'Ünï' end, """
+        "(n - 2500) * 1e20, '2026-01-01'::timestamptz + n * interval '1 microsecond', n from generate_series(1, 5000) n")
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [stream("public.keys", topic, operations=("read", "insert"), routing_key="ident")],
+                           config=NEVER).start()
+    wait_state(outboxx, request(outboxx, "public.keys"), "complete")
+    messages = consume(kafka.bootstrap(), topic, count=5000)
+    assert sorted(message.json["data"]["ident"] for message in messages) == list(range(1, 5001))
