@@ -100,6 +100,8 @@ add_executable(simulation
   src/format/json_writer.cc
   src/format/outboxx_json.cc
   src/model/pg_type.cc
+  src/model/snapshot_job.cc
+  src/model/snapshot_job_json.cc
   src/model/snapshot_state.cc
   src/model/state_record.cc
   src/postgres/pgoutput.cc
@@ -108,6 +110,7 @@ add_executable(simulation
   src/progress_gate.cc
   src/router.cc
   src/session.cc
+  src/session_snapshot.cc
   src/start_decision.cc
   src/status_timer.cc
   tests/simulation/broker.cc
@@ -116,6 +119,7 @@ add_executable(simulation
   tests/simulation/connection.cc
   tests/simulation/database.cc
   tests/simulation/main.cc
+  tests/simulation/no_snapshot.cc
   tests/simulation/plan.cc
   tests/simulation/starter.cc
   tests/simulation/walsender.cc
@@ -123,5 +127,5 @@ add_executable(simulation
 )
 target_include_directories(simulation PRIVATE src tests)
 target_compile_options(simulation PRIVATE -O2)
-target_link_libraries(simulation PRIVATE outboxx_core)  # what a session knows of snapshots, and none has
+target_link_libraries(simulation PRIVATE PkgConfig::LIBPQ fmt::fmt nlohmann_json::nlohmann_json spdlog::spdlog)
 add_test(NAME simulation COMMAND simulation)
