@@ -55,6 +55,7 @@ class SessionHold : public testing::Test {
   }
   [[nodiscard]] std::vector<std::string> keys() const {
     std::vector<std::string> keys;
+    keys.reserve(sink.sent.size());
     for (const auto& record : sink.sent) {
       keys.push_back(record.key);
     }

@@ -139,7 +139,7 @@ def test_f50_lost_connection_is_resumed_with_a_new_snapshot(delivery, postgres, 
     outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)],
                            config={"sink.kafka.delivery": delivery, **SMALL_CHUNKS}).start()
     wait_rows(outboxx, "numbers", 5000)
-    assert postgres.terminate_backend("query like 'COPY%'") >= 1
+    assert postgres.terminate_backend("query like '%COPY (SELECT%'") >= 1
     outboxx.wait_log("reconnecting: ")
     outboxx.wait_log("snapshot complete", 60)
     rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, count=20_000, config=COMMITTED))
