@@ -21,8 +21,8 @@ inline constexpr std::size_t kJobRequestBytesMax = 65'536;
 // The head of a POST to /snapshots, which has a body that is to be read too.
 struct JobRequestHead {
   std::string path;
-  std::string content_type;
-  std::string host;
+  std::string content_type{};
+  std::string host{};
   std::size_t content_length = 0;
 };
 

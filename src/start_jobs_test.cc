@@ -38,14 +38,17 @@ TEST(AddedTables, AreQueuedOnce) {
 }
 
 TEST(AddedTables, NewPartitionsOfAKnownTableAreNone) {
-  StateRecord state{.snapshot = {.tables = {{.oid = 20, .done = {}, .is_done = true}}}, .jobs = {.watches_tables = true}};
+  StateRecord state;
+  state.snapshot.tables = {{.oid = 20, .done = {}, .is_done = true}};
+  state.jobs.watches_tables = true;
   queue_added_tables(std::vector{kNew}, SnapshotMode::kInitial, state);
   EXPECT_TRUE(state.jobs.queue.empty());
   EXPECT_EQ(known(state), (std::vector<std::uint32_t>{20, 21}));
 }
 
 TEST(AddedTables, AreNotReadIfTheConfigurationDoesNotWantThat) {
-  StateRecord state{.jobs = {.watches_tables = true}};
+  StateRecord state;
+  state.jobs.watches_tables = true;
   queue_added_tables(std::vector{kNew}, SnapshotMode::kNever, state);
   EXPECT_TRUE(state.jobs.queue.empty());
   queue_added_tables(std::vector{kNew}, SnapshotMode::kInitial, state);

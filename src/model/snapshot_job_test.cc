@@ -16,6 +16,12 @@ SnapshotJob job_of(std::string table) {
   return {.tables = {std::move(table)}, .where = {}};
 }
 
+StateRecord record_with(SnapshotJobs jobs) {
+  StateRecord record;
+  record.jobs = std::move(jobs);
+  return record;
+}
+
 TEST(SnapshotJobs, TakesTheFirstThatIsNotPaused) {
   SnapshotJobs jobs;
   EXPECT_EQ(jobs.next(), nullptr);
@@ -67,7 +73,7 @@ TEST(SnapshotJobs, EachChangeIsNewerThanTheLast) {
 }
 
 TEST(SnapshotJobs, StandInTheStateRecord) {
-  StateRecord record{.jobs = {.revision = 17, .watches_tables = true}};
+  StateRecord record = record_with({.revision = 17, .watches_tables = true});
   record.jobs.queue.push_back({.id = 16,
                                .kind = JobKind::kAdded,
                                .tables = {"public.a", "public.b"},
@@ -80,7 +86,7 @@ TEST(SnapshotJobs, StandInTheStateRecord) {
 }
 
 TEST(SnapshotJobs, RefusesWhatIsNone) {
-  StateRecord record{.jobs = {.revision = 17}};
+  StateRecord record = record_with({.revision = 17});
   record.jobs.queue.push_back({.id = 16, .tables = {"public.a"}, .where = {}});
   const std::string good = encode(record);
   const auto with = [&good](std::string_view from, std::string_view to) {
@@ -98,9 +104,9 @@ TEST(SnapshotJobs, RefusesWhatIsNone) {
 
 TEST(StateHistory, TakesTheRecordWithTheNewerJobs) {
   StateHistory history("p");
-  StateRecord older{.jobs = {.revision = 1}};
+  StateRecord older = record_with({.revision = 1});
   older.jobs.queue.push_back({.id = 1, .tables = {"public.a"}, .where = {}});
-  const StateRecord newer{.jobs = {.revision = 2}};
+  const StateRecord newer = record_with({.revision = 2});
   ASSERT_TRUE(history.take("p/0000000000000002", encode(older)));
   ASSERT_TRUE(history.take("p/0000000000000001", encode(newer)));
   EXPECT_EQ(history.newest(), newer);
