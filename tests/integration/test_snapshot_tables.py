@@ -160,8 +160,9 @@ def test_settings_of_the_role_change_no_value(version, postgres, make_outboxx):
     postgres.execute(*TRAPS[:1], *(TRAPS[1:] if postgres.version > 14 else []),
                      "create table public.t (id int primary key, d date, ts timestamp, tz timestamptz, i interval, b bytea, f float8, r regclass, a timestamptz[], pad text)",
                      "create table traps.t (id int)")
-    for name, setting in SETTINGS.items():
-        postgres.execute(f"alter role postgres set {name} to {setting if ',' in setting else literal(setting)}")
+    # Over one connection: the next one's statements may take a millisecond.
+    postgres.execute(*[f"alter role postgres set {name} to {setting if ',' in setting else literal(setting)}"
+                       for name, setting in SETTINGS.items()])
     with postgres.connect(options="-c search_path=public -c statement_timeout=0 -c lock_timeout=0 -c timezone=UTC") as connection:
         row = ("insert into public.t select g, '2024-02-29', '2024-02-29 12:34:56.789', '2024-02-29 12:34:56+00', '1 year 2 days 03:04:05', '\\x00ff5c',"
                " 0.1 + 0.2::float8, case g % 2 when 0 then 'public.t' else 'traps.t' end::regclass, '{2024-02-29 12:34:56+00}', repeat(md5(g::text), 25) from generate_series(1, 15000) g")  # several chunks
