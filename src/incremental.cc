@@ -460,6 +460,7 @@ void IncrementalSnapshot::publish() {
   published_revision_ = jobs_.revision;
   published_job_ = job_;
   std::vector<JobView> queue;
+  queue.reserve(jobs_.queue.size());
   for (const SnapshotJob& job : jobs_.queue) {
     queue.push_back({.job = job, .state = job.is_paused ? "paused" : job.id == job_ ? "running" : "waiting"});
   }
