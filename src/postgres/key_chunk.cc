@@ -46,6 +46,7 @@ std::string quote_text(std::string_view text) {
 
 std::string names(const std::vector<KeyColumn>& key) {
   std::vector<std::string> quoted;
+  quoted.reserve(key.size());
   for (const KeyColumn& column : key) {
     quoted.push_back(quote_sql_identifier(column.name));
   }
@@ -56,6 +57,7 @@ std::string names(const std::vector<KeyColumn>& key) {
 std::string compare(const std::vector<KeyColumn>& key, std::string_view comparison, const KeyValues& values) {
   CHECK(key.size() == values.size());
   std::vector<std::string> literals;
+  literals.reserve(key.size());
   for (std::size_t index = 0; index < key.size(); ++index) {
     literals.push_back(quote_text(values[index]) + "::" + key[index].type);
   }
@@ -88,6 +90,7 @@ Result<std::vector<KeyColumn>> read_key(Connection& sql, std::uint32_t oid, Stop
 std::string find_end_statement(const std::string& quoted_table, const std::vector<KeyColumn>& key,
                                const std::optional<KeyValues>& after, std::uint64_t rows) {
   std::vector<std::string> texts;
+  texts.reserve(key.size());
   for (const KeyColumn& column : key) {
     texts.push_back(quote_sql_identifier(column.name) + "::pg_catalog.text");
   }
