@@ -44,6 +44,19 @@ bool passes(const Error& error) {
   return error.code == ErrorCode::kPostgresUnreachable || error.code == ErrorCode::kInterrupted;
 }
 
+std::string told(const Error& error) {
+  return error.hint.empty() ? error.message : error.message + " (" + error.hint + ")";
+}
+
+// What a job adds to the state record beyond some hundred bytes.
+std::size_t text_bytes(const std::vector<std::string>& tables, const std::string& where) {
+  std::size_t bytes = where.size();
+  for (const std::string& table : tables) {
+    bytes += table.size();
+  }
+  return bytes;
+}
+
 const StreamConfig* find_stream(std::span<const StreamConfig> streams, const std::string& table) {
   const auto found = std::ranges::find_if(streams, [&table](const StreamConfig& stream) {
     return stream.operations.read && stream.schema + "." + stream.table == table;
@@ -57,6 +70,7 @@ IncrementalSnapshot::IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, 
     : streams_(parts.streams),
       mailbox_(parts.mailbox),
       is_transactional_(options.is_transactional),
+      is_recorded_(options.is_recorded),
       jobs_(std::move(jobs)),
       rows_(parts.sink, parts.metrics, parts.streams, options.format),
       source_(parts.postgres) {
@@ -159,6 +173,15 @@ SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
   if (jobs_.queue.size() >= kJobsMax) {
     return {.status = 503, .message = "the queue is full: " + std::to_string(kJobsMax) + " jobs"};
   }
+  std::size_t bytes = text_bytes(command.tables, command.where);
+  for (const SnapshotJob& job : jobs_.queue) {
+    bytes += text_bytes(job.tables, job.where);
+  }
+  if (bytes > kJobsBytesMax) {
+    return {
+        .status = 503,
+        .message = "the queue is full: its tables and conditions have more than " + std::to_string(kJobsBytesMax) + " bytes"};
+  }
   for (const std::string& table : command.tables) {
     if (find_stream(streams_, table) == nullptr) {
       return {.status = 404, .message = "no stream of the configuration lists \"read\" for table \"" + table + "\""};
@@ -166,6 +189,9 @@ SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
   }
   const std::uint64_t id = jobs_.add({.kind = JobKind::kRequested, .tables = command.tables, .where = command.where});
   log::info("snapshot job accepted", {{"job", id}, {"tables", command.tables.size()}, {"table", command.tables.front()}});
+  if (!is_recorded_) {
+    log::warn("no state is kept: the snapshot job is lost if this process ends before it is complete", {{"job", id}});
+  }
   commanded_revision_ = jobs_.revision;
   return {.job = id};
 }
@@ -271,7 +297,7 @@ void IncrementalSnapshot::take_prepared(TimePoint now) {
     return;
   }
   if (!prepared_) {
-    return passes(prepared_.error()) ? retry(prepared_.error().message, now) : fail_job(prepared_.error());
+    return passes(prepared_.error()) ? retry(told(prepared_.error()), now) : fail_job(prepared_.error());
   }
   if (!prepared_->waits_for.empty()) {
     return wait_for_transactions(now);
@@ -297,12 +323,12 @@ void IncrementalSnapshot::take_opened(TimePoint now) {
   if (!opened_) {
     end_pause(now);
     state_ = State::kIdle;
-    return passes(opened_.error()) ? retry(opened_.error().message, now) : fail_job(opened_.error());
+    return passes(opened_.error()) ? retry(told(opened_.error()), now) : fail_job(opened_.error());
   }
   chunk_ = *std::move(opened_);
   if (const auto started = source_.reader().start(chunk_.table, chunk_.copy); !started) {
     give_up_chunk(now);
-    return retry(started.error().message, now);
+    return retry(told(started.error()), now);
   }
   Router router(streams_);
   const auto wanting = router.route(chunk_.table.relation, Operation::kRead);
@@ -413,7 +439,7 @@ Result<> IncrementalSnapshot::lose_chunk(Error error, TimePoint now) {
   }
   give_up_chunk(now);
   if (passes(error)) {
-    retry(error.message, now);
+    retry(told(error), now);
   } else {
     fail_job(error);
   }
@@ -448,7 +474,7 @@ void IncrementalSnapshot::wait_for_transactions(TimePoint now) {
 void IncrementalSnapshot::fail_job(const Error& error) {
   const SnapshotJob job = *jobs_.find(job_);
   log::warn("snapshot job failed: " + error.message, {{"job", job.id}, {"table", job.table()}, {"hint", error.hint}});
-  mailbox_.add_ended({.job = job, .state = "failed", .reason = error.message});
+  mailbox_.add_ended({.job = job, .state = "failed", .reason = told(error)});
   source_.close();
   CHECK(jobs_.remove(job.id));
 }

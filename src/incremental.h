@@ -46,6 +46,8 @@ class IncrementalSnapshot {
   // How long the stream may wait for a snapshot to be made.
   static constexpr std::chrono::milliseconds kPauseMax{200};
   static constexpr std::size_t kJobsMax = 64;
+  // Names and conditions of all jobs: they are in the state record, which has to fit into a message of 1 MB.
+  static constexpr std::size_t kJobsBytesMax = std::size_t{128} * 1024;
 
   // Everything outlives it.
   struct Parts {
@@ -58,6 +60,7 @@ class IncrementalSnapshot {
   struct Options {
     FormatOptions format;
     bool is_transactional = false;  // exactly once
+    bool is_recorded = true;        // false: jobs end with the process
   };
 
   IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, const Options& options);
@@ -129,6 +132,7 @@ class IncrementalSnapshot {
   std::span<const StreamConfig> streams_;
   SnapshotMailbox& mailbox_;
   bool is_transactional_;
+  bool is_recorded_;
   SnapshotJobs jobs_;
   std::uint64_t commanded_revision_ = 0;
   std::uint64_t published_revision_ = 0;

@@ -34,6 +34,7 @@ Result<> Session::take_wal(const WalData& wal, TimePoint now) {
 
 void Session::hold_at(Lsn point) {
   CHECK(hold_ == Hold::kNone && !(tracker_.in_transaction() && dispatcher_.open_commit() >= point));
+  CHECK(tracker_.data_received() <= point);  // else rows of the snapshot would follow newer changes
   hold_ = Hold::kWanted;
   hold_point_ = point;
   check_hold();

@@ -8,19 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
-#include "base/unique_fd.h"
+#include "base/event_fd.h"
 
 namespace outboxx {
-namespace {
-
-UniqueFd make_event() {
-  UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  CHECK(event.get() >= 0);
-  return event;
-}
-
-}  // namespace
 
 SnapshotMailbox::SnapshotMailbox() : answers_event_(make_event()), letters_event_(make_event()) {}
 
@@ -31,6 +21,7 @@ std::optional<SnapshotMailbox::Ticket> SnapshotMailbox::submit(SnapshotCommand c
   }
   letters_.push_back({.ticket = ++last_ticket_, .command = std::move(command)});
   waiting_.emplace(last_ticket_, std::nullopt);
+  has_letters_ = true;
   ::eventfd_write(letters_event_.get(), 1);
   return last_ticket_;
 }
@@ -63,9 +54,13 @@ std::vector<JobView> SnapshotMailbox::jobs() const {
 }
 
 std::vector<SnapshotMailbox::Letter> SnapshotMailbox::take_letters() {
+  if (!has_letters_.load(std::memory_order_relaxed)) {
+    return {};
+  }
   eventfd_t unused = 0;
   ::eventfd_read(letters_event_.get(), &unused);
   const std::scoped_lock lock(mutex_);
+  has_letters_ = false;
   return std::exchange(letters_, {});
 }
 

@@ -2,6 +2,7 @@
 // other under its lock.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -72,6 +73,7 @@ class SnapshotMailbox {
  private:
   UniqueFd answers_event_;
   UniqueFd letters_event_;
+  std::atomic<bool> has_letters_ = false;  // the loop looks at each turn: without a system call
   mutable std::mutex mutex_;
   Ticket last_ticket_ = 0;
   std::vector<Letter> letters_;

@@ -80,8 +80,6 @@ std::string_view name_of(SnapshotRunState state) {
       return "running";
     case SnapshotRunState::kDone:
       return "complete";
-    case SnapshotRunState::kFailed:
-      return "failed";
   }
   return "";
 }

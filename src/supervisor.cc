@@ -211,7 +211,9 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   IncrementalSnapshot incremental(
       {.sink = sink, .metrics = metrics, .streams = config.streams, .postgres = config.postgres, .mailbox = mailbox},
       open.start.state ? open.start.state->jobs : history.jobs,
-      {.format = open.start.format, .is_transactional = config.progress.is_transactional});
+      {.format = open.start.format,
+       .is_transactional = config.progress.is_transactional,
+       .is_recorded = open.start.state.has_value()});
   Pipeline pipeline({.stream = *open.stream,
                      .sink = sink,
                      .monitor = &monitor,

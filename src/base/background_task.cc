@@ -8,19 +8,10 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/unique_fd.h"
+#include "base/event_fd.h"
 #include "base/wait.h"
 
 namespace outboxx {
-namespace {
-
-UniqueFd make_event() {
-  UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  CHECK(event.get() >= 0);
-  return event;
-}
-
-}  // namespace
 
 BackgroundTask::BackgroundTask() : ended_(make_event()), stop_(make_event()) {}
 

@@ -14,7 +14,7 @@ namespace outboxx {
 
 // Values of Gauge state.
 enum class SnapshotTableState : std::uint8_t { kWaiting, kReading, kDone };
-enum class SnapshotRunState : std::uint8_t { kNone, kWaiting, kReading, kDone, kFailed };
+enum class SnapshotRunState : std::uint8_t { kNone, kWaiting, kReading, kDone };
 
 // One table that holds rows: a plain one, or a leaf of a partitioned one.
 struct SnapshotTableProgress {
