@@ -259,3 +259,19 @@ def test_keys_of_several_columns_and_types(postgres, kafka, topic, make_outboxx)
     wait_state(outboxx, request(outboxx, "public.keys"), "complete")
     messages = consume(kafka.bootstrap(), topic, count=5000)
     assert sorted(message.json["data"]["ident"] for message in messages) == list(range(1, 5001))
+
+
+def test_jobs_that_the_state_record_could_not_hold_are_refused(postgres, kafka, topic, make_outboxx):
+    """All of them are in one message, and brokers take a megabyte."""
+    create_numbers(postgres, 100)
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    with postgres.connect(autocommit=False) as blocker:
+        blocker.execute("select pg_current_xact_id()")  # no job begins
+        long = {"tables": ["public.numbers"], "where": "true" + " " * 60_000}
+        accepted = [post(outboxx, "/snapshots", long)[1]["id"] for _ in range(2)]
+        status, answer = post(outboxx, "/snapshots", long)
+        assert status == 503 and "131072 bytes" in answer["error"], answer
+    for job in accepted:
+        wait_state(outboxx, job, "complete")
+    assert outboxx.stop() == 0
