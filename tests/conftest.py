@@ -35,14 +35,12 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def session_directory(request):
-    """A short path: that of a unix socket may have 107 characters. Server users must be able to walk through it."""
-    directory = tempfile.mkdtemp(prefix="outboxx-")
-    os.chmod(directory, 0o755)
+    directory = wait.make_directory()
     yield directory
     for template in [name for name in os.listdir(directory) if name.startswith(("initdb-", "postgresql-"))]:
         shutil.rmtree(os.path.join(directory, template))
     if request.session.testsfailed:
-        _kept.append(directory)
+        _kept.append(shutil.move(directory, tempfile.mkdtemp(prefix="outboxx-failed-")))
     else:
         shutil.rmtree(directory)
 

@@ -193,7 +193,8 @@ class Kafka:
         return len(described.partitions) if described and not described.error else 0
 
     def _spawn(self, options):
-        command = ["java", *self._jvm, *options, *LOGGING, "-cp", _class_path(self._home), "kafka.Kafka", self._file()]
+        command = ["java", *self._jvm, *options, *LOGGING, f"-Djava.io.tmpdir={self.directory}",
+                   "-cp", _class_path(self._home), "kafka.Kafka", self._file()]
         log = open(self.log_path, "wb")
         self.process = wait.spawn(command, stdout=log, stderr=subprocess.STDOUT)
         log.close()
