@@ -78,6 +78,9 @@ add_executable(unit_tests
 target_include_directories(unit_tests PRIVATE tests .)
 target_link_libraries(unit_tests PRIVATE outboxx_core GTest::gtest_main)
 target_compile_definitions(unit_tests PRIVATE OUTBOXX_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
+if(OUTBOXX_PRECOMPILE)
+  target_precompile_headers(unit_tests PRIVATE ${PRECOMPILED} <gtest/gtest.h>)
+endif()
 add_test(NAME unit COMMAND unit_tests)
 
 # Replaces malloc, so that it can count; the sanitizers replace it too.
