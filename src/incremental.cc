@@ -39,6 +39,7 @@ constexpr int kRowsPerTurn = 512;
 constexpr seconds kFirstRetry{1};
 constexpr seconds kLongestRetry{10};
 constexpr seconds kReportInterval{10};
+constexpr int kStandbyPatience = 20;  // a chunk may take so many times longer to read where each waits for seconds
 
 bool passes(const Error& error) {
   return error.code == ErrorCode::kPostgresUnreachable || error.code == ErrorCode::kInterrupted;
@@ -46,22 +47,6 @@ bool passes(const Error& error) {
 
 std::string told(const Error& error) {
   return error.hint.empty() ? error.message : error.message + " (" + error.hint + ")";
-}
-
-// What a job adds to the state record beyond some hundred bytes.
-std::size_t text_bytes(const std::vector<std::string>& tables, const std::string& where) {
-  std::size_t bytes = where.size();
-  for (const std::string& table : tables) {
-    bytes += table.size();
-  }
-  return bytes;
-}
-
-const StreamConfig* find_stream(std::span<const StreamConfig> streams, const std::string& table) {
-  const auto found = std::ranges::find_if(streams, [&table](const StreamConfig& stream) {
-    return stream.operations.read && stream.schema + "." + stream.table == table;
-  });
-  return found == streams.end() ? nullptr : &*found;
 }
 
 }  // namespace
@@ -104,7 +89,7 @@ TimePoint IncrementalSnapshot::due_at() const {
     case State::kPrepared:
       return flow_until_;
     case State::kOpening:
-      return paused_at_ + kPauseMax;
+      return paused_at_ + pause_max();
     case State::kPreparing:
     case State::kAbandoning:
     case State::kHolding:
@@ -136,64 +121,12 @@ Result<> IncrementalSnapshot::turn(const Stream& stream, TimePoint now) {
   return {};
 }
 
-void IncrementalSnapshot::take_commands() {
-  for (const SnapshotMailbox::Letter& letter : mailbox_.take_letters()) {
-    mailbox_.answer(letter.ticket, obey(letter.command));
-  }
-}
-
-SnapshotAnswer IncrementalSnapshot::obey(const SnapshotCommand& command) {
-  bool is_known = false;
-  switch (command.kind) {
-    case SnapshotCommand::Kind::kAdd:
-      return add_job(command);
-    case SnapshotCommand::Kind::kPause:
-    case SnapshotCommand::Kind::kResume:
-      is_known = jobs_.set_paused(command.job, command.kind == SnapshotCommand::Kind::kPause);
-      break;
-    case SnapshotCommand::Kind::kCancel:
-      if (const SnapshotJob* const job = jobs_.find(command.job)) {
-        mailbox_.add_ended({.job = *job, .state = "canceled"});
-      }
-      is_known = jobs_.remove(command.job);
-      break;
-  }
-  if (!is_known) {
-    return {.status = 404, .job = command.job, .message = "there is no job " + std::to_string(command.job) + " in the queue"};
-  }
-  log::info(command.kind == SnapshotCommand::Kind::kCancel  ? "snapshot job canceled"
-            : command.kind == SnapshotCommand::Kind::kPause ? "snapshot job paused"
-                                                            : "snapshot job resumed",
-            {{"job", command.job}});
-  commanded_revision_ = jobs_.revision;
-  return {.job = command.job};
-}
-
-SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
-  if (jobs_.queue.size() >= kJobsMax) {
-    return {.status = 503, .message = "the queue is full: " + std::to_string(kJobsMax) + " jobs"};
-  }
-  std::size_t bytes = text_bytes(command.tables, command.where);
-  for (const SnapshotJob& job : jobs_.queue) {
-    bytes += text_bytes(job.tables, job.where);
-  }
-  if (bytes > kJobsBytesMax) {
-    return {
-        .status = 503,
-        .message = "the queue is full: its tables and conditions have more than " + std::to_string(kJobsBytesMax) + " bytes"};
-  }
-  for (const std::string& table : command.tables) {
-    if (find_stream(streams_, table) == nullptr) {
-      return {.status = 404, .message = "no stream of the configuration lists \"read\" for table \"" + table + "\""};
-    }
-  }
-  const std::uint64_t id = jobs_.add({.kind = JobKind::kRequested, .tables = command.tables, .where = command.where});
-  log::info("snapshot job accepted", {{"job", id}, {"tables", command.tables.size()}, {"table", command.tables.front()}});
-  if (!is_recorded_) {
-    log::warn("no state is kept: the snapshot job is lost if this process ends before it is complete", {{"job", id}});
-  }
-  commanded_revision_ = jobs_.revision;
-  return {.job = id};
+// One that lists "read" for the table.
+const StreamConfig* IncrementalSnapshot::find_stream(const std::string& table) const {
+  const auto found = std::ranges::find_if(streams_, [&table](const StreamConfig& stream) {
+    return stream.operations.read && stream.schema + "." + stream.table == table;
+  });
+  return found == streams_.end() ? nullptr : &*found;
 }
 
 bool IncrementalSnapshot::is_wanted() const {
@@ -219,7 +152,7 @@ Result<> IncrementalSnapshot::advance(const Stream& stream, TimePoint now) {
       }
       break;
     case State::kOpening:
-      if (!goes_on || now >= paused_at_ + kPauseMax) {
+      if (!goes_on || now >= paused_at_ + pause_max()) {
         task_.stop();
         state_ = State::kAbandoning;
         end_pause(now);
@@ -258,7 +191,7 @@ void IncrementalSnapshot::end_task(TimePoint now) {
       source_.close();
       state_ = State::kIdle;
       if (is_wanted()) {
-        retry("no snapshot could be made in " + std::to_string(kPauseMax.count()) +
+        retry("no snapshot could be made in " + std::to_string(pause_max().count()) +
                   " ms: transactions of others that change rows did not end",
               now);
       }
@@ -275,7 +208,7 @@ void IncrementalSnapshot::end_task(TimePoint now) {
 void IncrementalSnapshot::start_preparing() {
   const SnapshotJob& job = *jobs_.next();
   job_ = job.id;
-  const StreamConfig* const stream = find_stream(streams_, job.table());
+  const StreamConfig* const stream = find_stream(job.table());
   if (stream == nullptr) {
     fail_job({.code = ErrorCode::kConfig, .message = "no stream lists \"read\" for table \"" + job.table() + "\" any more"});
     return;
@@ -306,10 +239,19 @@ void IncrementalSnapshot::take_prepared(TimePoint now) {
   if (prepared_->leaf == 0) {
     return arrive();
   }
-  const std::string& table = jobs_.find(job_)->table();
-  if (prepared_->key.empty() && warned_table_ != table) {
-    warned_table_ = table;
+  warn_of_pauses(jobs_.find(job_)->table());
+}
+
+void IncrementalSnapshot::warn_of_pauses(const std::string& table) {
+  if (std::exchange(warned_table_, table) == table) {
+    return;
+  }
+  if (prepared_->key.empty()) {
     log::warn("the table has no key: the stream stands still while it is read as a whole", {{"table", table}});
+  }
+  if (prepared_->is_standby) {
+    log::warn("the server is a standby: the stream stands still for up to 15 s before each chunk",
+              {{"table", table}, {"hint", "SELECT pg_log_standby_snapshot() on the primary ends such a wait."}});
   }
 }
 
@@ -381,7 +323,7 @@ Result<> IncrementalSnapshot::offer() {
 }
 
 void IncrementalSnapshot::end_chunk(TimePoint now) {
-  const auto taken = duration_cast<microseconds>(now - held_at_).count();
+  const auto taken = duration_cast<microseconds>(now - held_at_).count() / (prepared_->is_standby ? kStandbyPatience : 1);
   const std::uint64_t bytes_per_row = (rows_.bytes() - bytes_before_) / std::max<std::uint64_t>(rows_.rows(), 1);
   chunk_rows_ = next_chunk_rows(prepared_->rows, static_cast<std::uint64_t>(taken), bytes_per_row);
   log::debug("chunk read", {{"job", job_},

@@ -45,6 +45,7 @@ class IncrementalSnapshot {
  public:
   // How long the stream may wait for a snapshot to be made.
   static constexpr std::chrono::milliseconds kPauseMax{200};
+  static constexpr std::chrono::milliseconds kStandbyPauseMax{20'000};
   static constexpr std::size_t kJobsMax = 64;
   // Names and conditions of all jobs: they are in the state record, which has to fit into a message of 1 MB.
   static constexpr std::size_t kJobsBytesMax = std::size_t{128} * 1024;
@@ -107,15 +108,18 @@ class IncrementalSnapshot {
   enum class State : std::uint8_t { kIdle, kPreparing, kPrepared, kOpening, kAbandoning, kHolding, kReading, kArriving };
 
   [[nodiscard]] TimePoint due_at() const;
+  [[nodiscard]] std::chrono::milliseconds pause_max() const { return prepared_->is_standby ? kStandbyPauseMax : kPauseMax; }
   void take_commands();
   [[nodiscard]] SnapshotAnswer obey(const SnapshotCommand& command);
   [[nodiscard]] SnapshotAnswer add_job(const SnapshotCommand& command);
   void end_task(TimePoint now);
   void start_preparing();
   void take_prepared(TimePoint now);
+  void warn_of_pauses(const std::string& table);
   void start_opening(TimePoint now);
   void take_opened(TimePoint now);
   [[nodiscard]] Result<> advance(const Stream& stream, TimePoint now);
+  [[nodiscard]] const StreamConfig* find_stream(const std::string& table) const;
   [[nodiscard]] bool is_wanted() const;
   [[nodiscard]] Result<> read(const Stream& stream, TimePoint now);
   [[nodiscard]] Result<> offer();
@@ -150,7 +154,7 @@ class IncrementalSnapshot {
   TimePoint flow_until_;
   TimePoint held_at_;
   std::uint64_t chunk_rows_ = kFirstChunkRows;
-  std::string warned_table_;  // has no key
+  std::string warned_table_;  // of pauses
 
   // The chunk at work.
   Result<PreparedChunk> prepared_;

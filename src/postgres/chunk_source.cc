@@ -52,15 +52,6 @@ std::uint64_t first_rows(const SnapshotTable& leaf) {
   return std::max<std::uint64_t>(kChunkBytesMax / std::max<std::uint64_t>(leaf.bytes / std::max<std::uint64_t>(rows, 1), 1), 1);
 }
 
-Result<> check_primary(Connection& sql, StopSignal stop) {
-  const QueryResult found = TRY(sql.query("select pg_catalog.pg_is_in_recovery()", {}, catalog_deadline(), stop));
-  if (found.value(0, 0) == "t") {
-    return fail(ErrorCode::kPostgresMisconfigured, "cannot read tables of a standby while the stream goes on",
-                "Ask an instance that streams from the primary.");
-  }
-  return {};
-}
-
 std::unexpected<Error> fail_without_key(const std::string& table) {
   return fail(ErrorCode::kPostgresMisconfigured,
               fmt::format("cannot read table {} exactly once while the stream goes on: it has no key, and is too large for one "
@@ -109,7 +100,9 @@ Result<> ChunkSource::connect(StopSignal stop) {
   sql_ = TRY(Connection::open(options_, ConnectionMode::kSql, stop));
   replication_ = TRY(Connection::open(options_, ConnectionMode::kReplication, stop));
   reader_ = TRY(SnapshotReader::connect(options_, stop));
-  return check_primary(*sql_, stop);
+  const QueryResult found = TRY(sql_->query("select pg_catalog.pg_is_in_recovery()", {}, catalog_deadline(), stop));
+  is_standby_ = found.value(0, 0) == "t";
+  return {};
 }
 
 Result<> ChunkSource::end_chunk(StopSignal stop) {
@@ -133,8 +126,14 @@ Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal 
 }
 
 Result<PreparedChunk> ChunkSource::plan_in_transaction(const ChunkRequest& request, StopSignal stop) {
-  PreparedChunk chunk{
-      .request = request, .leaf = 0, .key = {}, .range = {}, .rows = request.rows, .next = request.place, .waits_for = {}};
+  PreparedChunk chunk{.request = request,
+                      .leaf = 0,
+                      .key = {},
+                      .range = {},
+                      .rows = request.rows,
+                      .next = request.place,
+                      .waits_for = {},
+                      .is_standby = is_standby_};
   const auto leaves = TRY(read_snapshot_tables(*sql_, options_.publication_name, {&request.stream, 1}, stop));
   if (leaves.empty() && !TRY(read_table(*sql_, request.stream.schema, request.stream.table, stop))) {
     return fail(ErrorCode::kPostgresMisconfigured,

@@ -37,9 +37,10 @@ struct PreparedChunk {
   std::uint32_t leaf = 0;      // 0: nothing is left of the table
   std::vector<KeyColumn> key;  // empty: the leaf has none, and is read as a whole
   KeyRange range;
-  std::uint64_t rows = 0;  // that it has, about
-  JobPlace next;           // when it has arrived
-  std::string waits_for;   // transactions that keep a snapshot from being made, and are known to be long
+  std::uint64_t rows = 0;   // that it has, about
+  JobPlace next;            // when it has arrived
+  std::string waits_for;    // transactions that keep a snapshot from being made, and are known to be long
+  bool is_standby = false;  // a snapshot waits for a record of the primary: every 15 s, or pg_log_standby_snapshot()
 };
 
 // Ready to be read, with the stream held at the point.
@@ -81,6 +82,7 @@ class ChunkSource {
   std::optional<Connection> sql_;
   std::optional<Connection> replication_;
   std::optional<SnapshotReader> reader_;
+  bool is_standby_ = false;
   bool has_slot_ = false;
   bool has_snapshot_ = false;  // the reader's transaction is open
 };

@@ -8,7 +8,8 @@ import urllib.request
 
 import pytest
 from support import consume, stream, wait_until
-from support.snapshot import THROTTLE, Changes, Rebuilt, create_partitioned, create_table, rows_of
+from support.snapshot import (THROTTLE, Changes, Rebuilt, check_equal, create_partitioned, create_table, jobs, post, request, rows_of,
+                              wait_state)
 
 ALL = ("read", "insert", "update", "delete")
 SLOT = "outboxx_slot"
@@ -26,40 +27,9 @@ def create_numbers(postgres, rows, key="primary key", name="numbers"):
                      f"insert into {name} select n, 0, n from generate_series(1, {rows}) n")
 
 
-def post(outboxx, path, body=None, headers=None):
-    """(status, answer) of a POST."""
-    data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{outboxx.port}{path}", data=data, method="POST",
-                                     headers={"Content-Type": "application/json", **(headers or {})})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
-
-
-def request(outboxx, *tables, where=None):
-    status, answer = post(outboxx, "/snapshots", {"tables": list(tables), **({"where": where} if where else {})})
-    assert status == 202, answer
-    return answer["id"]
-
-
-def jobs(outboxx):
-    return {job["id"]: job for job in json.loads(outboxx.get("/snapshots")[1])["jobs"]}
-
-
-def wait_state(outboxx, job, state, deadline=60):
-    wait_until(lambda: jobs(outboxx).get(job, {}).get("state") == state, deadline, f"job {job} is {state}: {outboxx.log_path}")
-
-
 def wait_delivered(postgres, deadline=60):
     target = postgres.current_lsn()
     wait_until(lambda: postgres.slot(SLOT)["confirmed_flush_lsn"] >= target, deadline, "the slot has confirmed everything")
-
-
-def check_equal(rebuilt, expected):
-    assert rebuilt.rows.keys() == expected.keys()
-    assert [ident for ident in expected if rebuilt.rows[ident] != expected[ident]] == []
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])

@@ -1,10 +1,15 @@
 """For tests of snapshots: tables that are written while they are read, and a consumer that builds them anew from the topic."""
 
 import collections
+import json
 import random
 import threading
+import urllib.error
+import urllib.request
 
 import psycopg
+
+from .wait import wait_until
 
 UNKNOWN = "__outboxx_unknown_value__"  # a TOASTed value that an UPDATE did not change
 THROTTLE = {"sink.kafka.in_flight_bytes_max": 65536, "sink.kafka.properties": {"linger.ms": "5"}}
@@ -115,3 +120,34 @@ class Changes:
             bounds[table] += 1
             return f"insert into {table} values ({bounds[table]}, {bounds[table]}, {ident % 3}, 0, 'new', null)"
         return f"update {table} set version = version + 1, {changes[kind]} where ident = {ident}"
+
+
+def post(outboxx, path, body=None, headers=None):
+    """(status, answer) of a POST."""
+    data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{outboxx.port}{path}", data=data, method="POST",
+                                     headers={"Content-Type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def request(outboxx, *tables, where=None):
+    status, answer = post(outboxx, "/snapshots", {"tables": list(tables), **({"where": where} if where else {})})
+    assert status == 202, answer
+    return answer["id"]
+
+
+def jobs(outboxx):
+    return {job["id"]: job for job in json.loads(outboxx.get("/snapshots")[1])["jobs"]}
+
+
+def wait_state(outboxx, job, state, deadline=60):
+    wait_until(lambda: jobs(outboxx).get(job, {}).get("state") == state, deadline, f"job {job} is {state}: {outboxx.log_path}")
+
+
+def check_equal(rebuilt, expected):
+    assert rebuilt.rows.keys() == expected.keys()
+    assert [ident for ident in expected if rebuilt.rows[ident] != expected[ident]] == []

@@ -1,0 +1,86 @@
+// What IncrementalSnapshot is asked: jobs that are added, paused, resumed and canceled.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "incremental.h"
+#include "model/snapshot_job.h"
+#include "snapshot_mailbox.h"
+
+namespace outboxx {
+namespace {
+
+// What a job adds to the state record beyond some hundred bytes.
+std::size_t text_bytes(const std::vector<std::string>& tables, const std::string& where) {
+  std::size_t bytes = where.size();
+  for (const std::string& table : tables) {
+    bytes += table.size();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void IncrementalSnapshot::take_commands() {
+  for (const SnapshotMailbox::Letter& letter : mailbox_.take_letters()) {
+    mailbox_.answer(letter.ticket, obey(letter.command));
+  }
+}
+
+SnapshotAnswer IncrementalSnapshot::obey(const SnapshotCommand& command) {
+  bool is_known = false;
+  switch (command.kind) {
+    case SnapshotCommand::Kind::kAdd:
+      return add_job(command);
+    case SnapshotCommand::Kind::kPause:
+    case SnapshotCommand::Kind::kResume:
+      is_known = jobs_.set_paused(command.job, command.kind == SnapshotCommand::Kind::kPause);
+      break;
+    case SnapshotCommand::Kind::kCancel:
+      if (const SnapshotJob* const job = jobs_.find(command.job)) {
+        mailbox_.add_ended({.job = *job, .state = "canceled"});
+      }
+      is_known = jobs_.remove(command.job);
+      break;
+  }
+  if (!is_known) {
+    return {.status = 404, .job = command.job, .message = "there is no job " + std::to_string(command.job) + " in the queue"};
+  }
+  log::info(command.kind == SnapshotCommand::Kind::kCancel  ? "snapshot job canceled"
+            : command.kind == SnapshotCommand::Kind::kPause ? "snapshot job paused"
+                                                            : "snapshot job resumed",
+            {{"job", command.job}});
+  commanded_revision_ = jobs_.revision;
+  return {.job = command.job};
+}
+
+SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
+  if (jobs_.queue.size() >= kJobsMax) {
+    return {.status = 503, .message = "the queue is full: " + std::to_string(kJobsMax) + " jobs"};
+  }
+  std::size_t bytes = text_bytes(command.tables, command.where);
+  for (const SnapshotJob& job : jobs_.queue) {
+    bytes += text_bytes(job.tables, job.where);
+  }
+  if (bytes > kJobsBytesMax) {
+    return {
+        .status = 503,
+        .message = "the queue is full: its tables and conditions have more than " + std::to_string(kJobsBytesMax) + " bytes"};
+  }
+  for (const std::string& table : command.tables) {
+    if (find_stream(table) == nullptr) {
+      return {.status = 404, .message = "no stream of the configuration lists \"read\" for table \"" + table + "\""};
+    }
+  }
+  const std::uint64_t id = jobs_.add({.kind = JobKind::kRequested, .tables = command.tables, .where = command.where});
+  log::info("snapshot job accepted", {{"job", id}, {"tables", command.tables.size()}, {"table", command.tables.front()}});
+  if (!is_recorded_) {
+    log::warn("no state is kept: the snapshot job is lost if this process ends before it is complete", {{"job", id}});
+  }
+  commanded_revision_ = jobs_.revision;
+  return {.job = id};
+}
+
+}  // namespace outboxx
