@@ -289,7 +289,11 @@ void append_json_string(std::string& out, std::string_view text, std::string_vie
     *next++ = '"';
     return next - begin;
   });
-  for (text.remove_prefix(first.size()); !text.empty();) {
+  text.remove_prefix(first.size());
+  if (!text.empty()) {
+    out.reserve(out.size() + text.size() + text.size() / 16);  // at once: doubling would hold a large text almost three times
+  }
+  while (!text.empty()) {
     const std::string_view chunk = text.substr(0, kChunkSize);
     const std::size_t closing_quote = out.size() - 1;
     out.resize_and_overwrite(closing_quote + chunk.size() * kEscapeSizeMax + 1, [&](char* begin, std::size_t) {

@@ -69,6 +69,7 @@ Result<Admission> StdoutSink::produce(const Record& record, UnitId unit) {
   if (pending_bytes() > 0 && pending_bytes() + bytes > kPendingBytesMax) {
     return Admission::kFull;
   }
+  buffer_.reserve(buffer_.size() + bytes);  // else the line end might double the memory of a large record
   buffer_.append(record.value).push_back('\n');
   records_.push_back({.end = buffer_start_ + buffer_.size(), .unit = unit});
   return Admission::kAccepted;

@@ -1,11 +1,13 @@
 """The rows that are there when the slot is made: each told once, and never out of order with the changes that follow."""
 
+import os
 import re
 import time
 
 import pytest
-from support import consume, stream, wait_until
-from support.snapshot import THROTTLE, Changes, Rebuilt, create_partitioned, create_table, rows_of, rows_read
+from support import consume, ndjson, sanitized, stream, wait_until
+from support.snapshot import (THROTTLE, Changes, Rebuilt, check_equal, create_partitioned, create_table, request, rows_of, rows_read,
+                              wait_state)
 
 ALL = ("read", "insert", "update", "delete")
 SLOT = "outboxx_slot"
@@ -20,11 +22,6 @@ def wait_delivered(postgres, deadline=60):
     """Everything that is committed now is confirmed."""
     target = postgres.current_lsn()
     wait_until(lambda: postgres.slot(SLOT)["confirmed_flush_lsn"] >= target, deadline, "the slot has confirmed everything")
-
-
-def check_equal(rebuilt, expected):
-    assert rebuilt.rows.keys() == expected.keys()
-    assert [ident for ident in expected if rebuilt.rows[ident] != expected[ident]] == []
 
 
 def reads(kafka, topic, config=None):
@@ -199,3 +196,34 @@ def test_stdout_has_the_rows_too(postgres, make_outboxx):
     outboxx.wait_log("snapshot complete")
     wait_until(lambda: outboxx.stdout.count('"READ"') == 100, 20, "all rows")
     assert outboxx.stop() == 0
+
+
+def test_rows_of_all_sizes_arrive_over_tls(start_postgres, make_outboxx):
+    """poll(2) does not announce what OpenSSL holds: rows that end within a TLS record would wait for ever."""
+    postgres = start_postgres(ssl=True)
+    create_table(postgres, "orders", 3000, big_every=3)
+    postgres.execute("update orders set note = repeat('n', ident * 13)")
+    connection = postgres.conninfo(sslmode="verify-full", host="localhost", sslrootcert=postgres.certificates.ca)
+    outboxx = make_outboxx(connection, None, [reading("orders", "orders")]).start()
+    outboxx.wait_log("snapshot complete")
+    wait_state(outboxx, request(outboxx, "public.orders"), "complete")
+    assert outboxx.stop() == 0
+    told = ndjson(outboxx.stdout)
+    assert len(told) == 6000
+    expected = rows_of(postgres, "orders")
+    assert {event["data"]["ident"]: event["data"] for event in told[:3000]} == expected
+    assert {event["data"]["ident"]: event["data"] for event in told[3000:]} == expected
+
+
+def test_row_of_a_hundred_megabytes(postgres, make_outboxx):
+    """Is in memory four times, in libpq's buffer, in its copy of the row, as the record and in the sink, and no more."""
+    size = 100_000_000
+    postgres.execute("create table orders (ident int primary key, big text)", "alter table orders alter big set storage external",
+                     f"insert into orders values (1, 'small'), (2, repeat('x', {size})), (3, 'small')")
+    outboxx = make_outboxx(postgres, None, [reading("orders", "orders")]).start()
+    outboxx.wait_log("snapshot complete", 60)
+    wait_until(lambda: os.path.getsize(outboxx.stdout_path) > size, 60, "the row on standard output")
+    peak = outboxx.rss_bytes()[1]
+    assert outboxx.stop() == 0
+    assert [(event["data"]["ident"], len(event["data"]["big"])) for event in ndjson(outboxx.stdout)] == [(1, 5), (2, size), (3, 5)]
+    assert sanitized() or peak < 64 * 1024 * 1024 + 4 * size, f"{peak / 1024 / 1024:.1f} MiB"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from support import consume, stream, wait_until
-from support.snapshot import THROTTLE, Changes, Rebuilt, create_table, rows_of, rows_read
+from support.snapshot import THROTTLE, Changes, Rebuilt, check_equal, create_table, rows_of, rows_read
 
 ALL = ("read", "insert", "update", "delete")
 SLOT = "outboxx_slot"
@@ -37,11 +37,6 @@ def wait_delivered(postgres, deadline=60):
 
 def at_full_speed(outboxx):
     outboxx.configure(**{"sink.kafka.in_flight_bytes_max": 8 * 1024 * 1024, "sink.kafka.properties": {}})
-
-
-def check_equal(rebuilt, expected):
-    assert rebuilt.rows.keys() == expected.keys()
-    assert [ident for ident in expected if rebuilt.rows[ident] != expected[ident]] == []
 
 
 def chunks_left(outboxx):

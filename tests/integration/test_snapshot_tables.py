@@ -354,9 +354,9 @@ def test_many_tables_and_many_partitions(postgres, make_outboxx):
     tables = [f"t{number}" for number in range(99)]  # as many streams as there may be
     postgres.execute(*(f"create table {table} (id int primary key, v text)" for table in tables),
                      "create table parts (id int primary key) partition by list (id)",
-                     *(f"create table parts_{number} partition of parts for values in ({number})" for number in range(201)))
-    rows = [*(f"insert into {table} values (1, '{table}')" for table in tables), "insert into parts select generate_series(0, 200)"]
-    assert_read_as_inserted(postgres, make_outboxx, [*tables, "parts"], rows, count=300)
+                     *(f"create table parts_{number} partition of parts for values in ({number})" for number in range(901)))
+    rows = [*(f"insert into {table} values (1, '{table}')" for table in tables), "insert into parts select generate_series(0, 900)"]
+    assert_read_as_inserted(postgres, make_outboxx, [*tables, "parts"], rows, count=1000)
 
 
 def test_two_streams_of_a_table_read_it_once_each(postgres, make_outboxx):
