@@ -67,6 +67,14 @@ std::size_t size_of(const rd_kafka_message_t& message) {
   return message.len + message.key_len;
 }
 
+// librdkafka also reports a record as delivered whose request failed, when a later one to its partition succeeded: the broker
+// must have had it, else it would have refused the gap in the sequence. A broker does not where it does not know the producer
+// yet, in a partition that was just created: the record is lost. Such a report has no offset (librdkafka:
+// rd_kafka_dr_implicit_ack).
+bool is_acknowledged(const rd_kafka_message_t& message) {
+  return message.err == RD_KAFKA_RESP_ERR_NO_ERROR && message.offset >= 0;
+}
+
 // A broker refuses a batch as a whole, and librdkafka reports it so: the record that is too large is the largest one.
 const rd_kafka_message_t* likelier_cause(const rd_kafka_message_t* known, const rd_kafka_message_t* other) {
   const bool better = known == nullptr || (is_consequence(known->err) && !is_consequence(other->err)) ||
@@ -321,7 +329,7 @@ void KafkaSink::handle_deliveries(rd_kafka_event_t* event) {
       in_flight_bytes_ -= bytes;
       --in_flight_records_;
     }
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) [[unlikely]] {
+    if (!is_acknowledged(*message)) [[unlikely]] {
       cause = likelier_cause(cause, message);
       metrics_.produce_errors.add();
       continue;
@@ -381,8 +389,9 @@ void KafkaSink::handle_failed_delivery(const rd_kafka_message_t& message) {
   if (message.partition != RD_KAFKA_PARTITION_UA) {
     text += ", partition " + std::to_string(message.partition);
   }
+  const bool is_guess = message.err == RD_KAFKA_RESP_ERR_NO_ERROR;
   fail_for_good({.code = kafka_error_code(message.err),
-                 .message = text + ": " + rd_kafka_err2str(message.err),
+                 .message = text + ": " + (is_guess ? "only a later record was acknowledged" : rd_kafka_err2str(message.err)),
                  .hint = kafka_error_hint(message.err, topic),
                  .sqlstate = {}});
 }

@@ -55,6 +55,8 @@ MUTANTS = [
            ("dispatcher.cc", "begin.final_lsn < arrived_.position", "begin.final_lsn <= arrived_.position")),
     mutant("18b", "one more than the end of the commit record is confirmed", SIMULATION,
            ("dispatcher.cc", "tracker_.commit(commit.end_lsn);", "tracker_.commit(Lsn{commit.end_lsn.value + 1});")),
+    mutant("20b", "a record counts as delivered because a later one was acknowledged", unit("KafkaSinkTest.RecordThatOnly*"),
+           ("sink/kafka_sink.cc", "RD_KAFKA_RESP_ERR_NO_ERROR && message.offset >= 0", "RD_KAFKA_RESP_ERR_NO_ERROR")),
     mutant("21", "no status while the sink holds up the reading", SIMULATION,
            ("session.cc", "  const bool sending = state_", "  const bool sending = !dispatcher_.blocked() && state_")),
     mutant("22", "a status only when nothing is in flight", SIMULATION,
