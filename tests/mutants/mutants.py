@@ -72,7 +72,7 @@ MUTANTS = [
            ("session.cc", "  const Lsn flushed = confirmable();",
             "  const Lsn flushed = state_ == State::kDraining ? tracker_.received() : confirmable();")),
     mutant("3", "the error of a delivery report is ignored", unit("KafkaSinkTest.RecordTooLargeForTheBroker*"),
-           ("sink/kafka_sink.cc", "if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) [[unlikely]] {",
+           ("sink/kafka_sink.cc", "if (!is_acknowledged(*message)) [[unlikely]] {",
             "if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->len == 0) {")),
     mutant("12", "positions are sent in the host's byte order", unit("EncodeStatus*"),
            ("postgres/libpq_stream.cc", "std::endian::native == std::endian::big ? number : std::byteswap(number);", "number;")),
