@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +25,7 @@ struct ConsumedRecord {
 class MockKafka {
  public:
   static constexpr std::int16_t kProduce = 0;  // the protocol's API keys
+  static constexpr std::int16_t kListOffsets = 2;
   static constexpr std::int16_t kInitProducerId = 22;
   static constexpr std::int16_t kEndTxn = 26;
 
@@ -47,9 +47,11 @@ class MockKafka {
     rd_kafka_mock_topic_create(cluster_, topic.c_str(), partitions, 1);
   }
   // The next requests of this kind fail so, one each.
-  void fail_requests(std::int16_t api_key, std::initializer_list<rd_kafka_resp_err_t> errors) {
-    rd_kafka_mock_push_request_errors_array(cluster_, api_key, errors.size(), errors.begin());
+  void fail_requests(std::int16_t api_key, const std::vector<rd_kafka_resp_err_t>& errors) {
+    rd_kafka_mock_push_request_errors_array(cluster_, api_key, errors.size(), errors.data());
   }
+  // The errors that are left are not given any more.
+  void forgive_requests(std::int16_t api_key) { rd_kafka_mock_clear_request_errors(cluster_, api_key); }
   void fail_topic(const std::string& topic, rd_kafka_resp_err_t error) {
     rd_kafka_mock_topic_set_error(cluster_, topic.c_str(), error);
   }

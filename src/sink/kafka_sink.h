@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,6 +58,8 @@ class KafkaSink final : public Sink {
   // open(), in kafka_sink_open.cc. From worst to best.
   enum class Readiness : std::uint8_t { kNoBroker, kTopicMissing, kTopicNotReady, kReady };
   [[nodiscard]] Result<Readiness> ask_for_topics(TimePoint deadline);
+  [[nodiscard]] Result<Readiness> judge_topics(const rd_kafka_metadata_t& metadata, std::chrono::milliseconds patience);
+  [[nodiscard]] rd_kafka_resp_err_t ask_partitions(const rd_kafka_metadata_topic_t& topic, std::chrono::milliseconds patience);
   [[nodiscard]] static Result<Readiness> judge_topic(const char* topic, rd_kafka_resp_err_t error);
   [[nodiscard]] Error not_ready(Readiness readiness) const;
 
@@ -99,6 +102,7 @@ class KafkaSink final : public Sink {
   bool has_fatal_error_ = false;  // and its cause may still come with a delivery report
   std::optional<Error> failure_;
   std::vector<std::string> missing_topics_;
+  std::set<std::string> new_topics_;  // open(): were not there at first
   std::string no_broker_reason_;
   std::string pending_topic_;  // open(): what it waits for
   std::string pending_reason_;
