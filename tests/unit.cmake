@@ -80,7 +80,7 @@ target_include_directories(unit_tests PRIVATE tests .)
 target_link_libraries(unit_tests PRIVATE outboxx_core GTest::gtest_main)
 target_compile_definitions(unit_tests PRIVATE OUTBOXX_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
 if(OUTBOXX_PRECOMPILE)
-  target_precompile_headers(unit_tests PRIVATE ${PRECOMPILED} <gtest/gtest.h>)
+  target_precompile_headers(unit_tests PRIVATE ${PRECOMPILED} "$<$<COMPILE_LANGUAGE:CXX>:<gtest/gtest.h$<ANGLE-R>>")
 endif()
 add_test(NAME unit COMMAND unit_tests)
 
