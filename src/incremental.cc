@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -191,8 +189,9 @@ void IncrementalSnapshot::end_task(TimePoint now) {
       source_.close();
       state_ = State::kIdle;
       if (is_wanted()) {
-        retry("no snapshot could be made in " + std::to_string(pause_max().count()) +
-                  " ms: transactions of others that change rows did not end",
+        retry("no snapshot could be made in " + std::to_string(pause_max().count()) + " ms: " +
+                  (prepared_->is_standby ? "the primary logged no running transactions, or its transactions did not end"
+                                         : "transactions of others that change rows did not end"),
               now);
       }
       return;
@@ -243,15 +242,12 @@ void IncrementalSnapshot::take_prepared(TimePoint now) {
 }
 
 void IncrementalSnapshot::warn_of_pauses(const std::string& table) {
-  if (std::exchange(warned_table_, table) == table) {
-    return;
-  }
-  if (prepared_->key.empty()) {
+  if (prepared_->key.empty() && std::exchange(warned_table_, table) != table) {
     log::warn("the table has no key: the stream stands still while it is read as a whole", {{"table", table}});
   }
-  if (prepared_->is_standby) {
+  if (prepared_->is_standby && std::exchange(warned_job_, job_) != job_) {
     log::warn("the server is a standby: the stream stands still for up to 15 s before each chunk",
-              {{"table", table}, {"hint", "SELECT pg_log_standby_snapshot() on the primary ends such a wait."}});
+              {{"job", job_}, {"hint", "SELECT pg_log_standby_snapshot() on the primary ends such a wait."}});
   }
 }
 

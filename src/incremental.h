@@ -154,7 +154,8 @@ class IncrementalSnapshot {
   TimePoint flow_until_;
   TimePoint held_at_;
   std::uint64_t chunk_rows_ = kFirstChunkRows;
-  std::string warned_table_;  // of pauses
+  std::string warned_table_;      // has no key
+  std::uint64_t warned_job_ = 0;  // of a standby
 
   // The chunk at work.
   Result<PreparedChunk> prepared_;

@@ -39,6 +39,8 @@ def test_f80_partitions_that_are_added_lose_nothing(postgres, start_kafka, topic
         return len({message.partition for message in consume(kafka.bootstrap(), topic)}) == 6
     wait_until(used, 30, "all partitions are in use", interval=0.2)
 
+    end = postgres.current_lsn()
+    wait_until(lambda: postgres.slot("outboxx_slot")["confirmed_flush_lsn"] >= end, 60, "all rows are confirmed")
     messages = consume(kafka.bootstrap(), topic, count=last)
     first_of = {message.headers["outboxx-id"]: message for message in reversed(messages)}
     assert sorted(ids(first_of.values())) == list(range(1, last + 1))

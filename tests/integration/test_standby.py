@@ -2,38 +2,18 @@
 
 import os
 import subprocess
-import threading
 import time
 
 import pytest
-from support import consume, stream, wait_until
+from support import consume, lsn, stream, wait_until
 from support.snapshot import Changes, Rebuilt, check_equal, create_table, request, rows_of, wait_state
+from support.witness import Writer
 
 ALL = ("read", "insert", "update", "delete")
 EXISTING = {"source.postgres.publication": "existing"}
 PUBLICATION = "create publication outboxx_publication for table orders"
-
-
-class Nudge:
-    """Has the primary log its running transactions, as it does by itself every 15 s: what a slot on a standby waits for."""
-
-    def __init__(self, primary):
-        self._primary = primary
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self):
-        with self._primary.connect() as connection:
-            while not self._ended.wait(1):
-                connection.execute("select pg_log_standby_snapshot()")
+# What a slot on a standby waits for, and the primary logs by itself every 15 s.
+NUDGE = "select pg_log_standby_snapshot(), %s"
 
 
 @pytest.fixture
@@ -57,8 +37,7 @@ def pair(start_postgres):
 
 def replayed(primary, standby):
     target = primary.current_lsn()
-    wait_until(lambda: standby.value("select pg_last_wal_replay_lsn() >= %s::text::pg_lsn", [f"{target >> 32:X}/{target & 0xFFFFFFFF:X}"]),
-               30, "the standby has replayed everything")
+    wait_until(lambda: lsn(standby.value("select pg_last_wal_replay_lsn()")) >= target, 30, "the standby has replayed everything")
     return target
 
 
@@ -79,10 +58,11 @@ def test_table_of_a_standby_is_equal_although_others_write(delivery, pair, kafka
                            config={"sink.kafka.delivery": delivery, **EXISTING})
     seed = int(time.time())
     print(f"seed {seed}")
-    with Nudge(primary), Changes(primary, ["orders"], seed):
+    with Writer(primary, NUDGE, per_second=1), Changes(primary, ["orders"], seed):
         outboxx.start(deadline=60)
         wait_until(lambda: "snapshot complete" in outboxx.log, 60, "the snapshot is complete")
         wait_state(outboxx, request(outboxx, "public.orders"), "complete")
+    assert outboxx.log.count("the stream stands still for up to 15 s before each chunk") == 1
     delivered(primary, standby)
     rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, until_idle=2, config={"isolation.level": "read_committed"}))
     assert rebuilt.reads.total() >= 10_000

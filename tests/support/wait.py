@@ -12,7 +12,7 @@ import time
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "outboxx")
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MEMORY = "/dev/shm"
-MEMORY_NEEDED = 6 << 30  # bytes: what the servers of a few test files that run side by side write at most
+MEMORY_NEEDED = 6 << 30  # bytes: ample for the servers of the files that run side by side
 
 
 class Unavailable(Exception):
@@ -46,7 +46,7 @@ def wait_until(predicate, deadline=30.0, what="the condition", interval=0.02):
 
 
 def make_directory():
-    """A new directory for the servers' files: in memory where there is plenty, for ext4 takes half of the tests' time to make
+    """A new directory for the servers' files: in memory where there is plenty, for ext4 takes a third of the tests' processor time to make
     a server's thousand files where as many were removed within the last minutes (it passes over their inodes one by one).
 
     A short path: that of a unix socket may have 107 characters. Server users must be able to walk through it.
