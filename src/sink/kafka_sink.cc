@@ -56,11 +56,14 @@ void* to_payload(const std::string& bytes) {
   return const_cast<char*>(bytes.data());
 }
 
-rd_kafka_vu_t header_field(std::string_view name, std::string_view value) {
-  rd_kafka_vu_t field{};
-  field.vtype = RD_KAFKA_VTYPE_HEADER;
-  field.u.header = {.name = name.data(), .val = value.data(), .size = static_cast<std::ptrdiff_t>(value.size())};
-  return field;
+struct HeadersDeleter {
+  void operator()(rd_kafka_headers_t* headers) const { rd_kafka_headers_destroy(headers); }
+};
+using Headers = std::unique_ptr<rd_kafka_headers_t, HeadersDeleter>;
+
+void add_header(const Headers& headers, std::string_view name, std::string_view value) {
+  rd_kafka_header_add(headers.get(), name.data(), static_cast<std::ptrdiff_t>(name.size()), value.data(),
+                      static_cast<std::ptrdiff_t>(value.size()));
 }
 
 std::size_t size_of(const rd_kafka_message_t& message) {
@@ -225,8 +228,17 @@ rd_kafka_resp_err_t KafkaSink::enqueue(rd_kafka_topic_t* topic, const Record& re
                                         record.value.size(), record.key.data(), record.key.size(), to_opaque(unit));
     return result == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error();
   }
-  std::array<rd_kafka_vu_t, 7> fields{};
-  std::size_t count = 5;
+  // librdkafka frees headers that it made itself twice when it refuses the record (its issue #4627): these stay ours then.
+  Headers headers{rd_kafka_headers_new(2)};
+  if (id_header_) {
+    id_text_.clear();
+    append_event_id(id_text_, record.id);
+    add_header(headers, kIdHeader, id_text_);
+  }
+  if (record.is_split) {
+    add_header(headers, kSplitHeader, kSplitValue);
+  }
+  std::array<rd_kafka_vu_t, 6> fields{};
   fields[0].vtype = RD_KAFKA_VTYPE_RKT;
   fields[0].u.rkt = topic;
   fields[1].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
@@ -237,16 +249,11 @@ rd_kafka_resp_err_t KafkaSink::enqueue(rd_kafka_topic_t* topic, const Record& re
   fields[3].u.mem = {.ptr = to_payload(record.key), .size = record.key.size()};
   fields[4].vtype = RD_KAFKA_VTYPE_OPAQUE;
   fields[4].u.ptr = to_opaque(unit);
-  if (id_header_) {
-    id_text_.clear();
-    append_event_id(id_text_, record.id);
-    fields[count++] = header_field(kIdHeader, id_text_);
-  }
-  if (record.is_split) {
-    fields[count++] = header_field(kSplitHeader, kSplitValue);
-  }
-  rd_kafka_error_t* const error = rd_kafka_produceva(kafka_, fields.data(), count);
+  fields[5].vtype = RD_KAFKA_VTYPE_HEADERS;
+  fields[5].u.headers = headers.get();
+  rd_kafka_error_t* const error = rd_kafka_produceva(kafka_, fields.data(), fields.size());
   if (error == nullptr) [[likely]] {
+    [[maybe_unused]] const rd_kafka_headers_t* const taken = headers.release();
     return RD_KAFKA_RESP_ERR_NO_ERROR;
   }
   const rd_kafka_resp_err_t code = rd_kafka_error_code(error);

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include <chrono>
 #include <cstddef>
@@ -19,7 +18,6 @@
 #include "base/lsn.h"
 #include "base/metrics.h"
 #include "base/time.h"
-#include "base/unique_fd.h"
 #include "base/wait.h"
 #include "model/record.h"
 #include "sink/kafka_mock.h"
@@ -345,6 +343,22 @@ TEST_F(KafkaSinkTest, MarksTheRecordsOfASplitTransaction) {
                 {"outboxx-split", "true"}, {"outboxx-id", "0000000000000000-000000000000-0000"}, {"outboxx-split", "true"}}));
 }
 
+// F78. librdkafka frees headers that it made itself twice when the topic is gone: its issue #4627.
+TEST_F(KafkaSinkTest, RecordWithHeadersForATopicThatIsGoneIsAnError) {
+  options_.id_header = true;
+  options_.properties.emplace_back("topic.metadata.refresh.interval.ms", "10");
+  open();
+  kafka_.fail_topic("t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  const TimePoint deadline = Clock::now() + kPatience;
+  Result<Admission> admission = Admission::kAccepted;
+  while (admission && Clock::now() < deadline) {
+    admission = sink_->produce(record_of("k", "v"), 1);
+  }
+  ASSERT_FALSE(admission);
+  EXPECT_EQ(admission.error().code, ErrorCode::kKafkaUnreachable);  // it may be made anew
+  EXPECT_EQ(admission.error().message, "cannot send a record to topic \"t\": Local: Unknown topic");
+}
+
 struct KeyPartition {
   std::string partitioner;
   std::vector<std::pair<std::string, std::int32_t>> expected;  // of six partitions
@@ -417,66 +431,6 @@ TEST_F(KafkaSinkTest, DestructorIsQuickWhileTheBrokerIsDown) {
   const TimePoint start = Clock::now();
   sink_.reset();
   EXPECT_LT(Clock::now() - start, seconds(2));
-}
-
-TEST_F(KafkaSinkTest, OpenNamesTheBrokersThatDoNotAnswer) {
-  options_.brokers = {"127.0.0.1:1", "127.0.0.1:2"};
-  create();
-  const auto result = sink_->open(Clock::now() + milliseconds(300), StopSignal{});
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kKafkaUnreachable);
-  EXPECT_EQ(result.error().message.find("could not reach any Kafka broker of \"127.0.0.1:1,127.0.0.1:2\": "), 0U)
-      << result.error().message;
-  EXPECT_NE(result.error().message.find("Connection refused"), std::string::npos) << result.error().message;
-}
-
-TEST_F(KafkaSinkTest, OpenEndsWhenAStopIsAskedFor) {
-  options_.brokers = {"127.0.0.1:1"};
-  create();
-  const UniqueFd stop(::eventfd(1, EFD_CLOEXEC));
-  const TimePoint start = Clock::now();
-  const auto result = sink_->open(Clock::now() + kPatience, StopSignal{stop.get()});
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kInterrupted);
-  EXPECT_LT(Clock::now() - start, seconds(3));
-}
-
-TEST_F(KafkaSinkTest, OpenTellsOfTlsAgainstAPlaintextPort) {
-  options_.tls = true;
-  create();
-  const auto result = sink_->open(Clock::now() + milliseconds(1500), StopSignal{});
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kKafkaUnreachable);
-  EXPECT_NE(result.error().hint.find("TLS against a plaintext port"), std::string::npos);
-}
-
-TEST_F(KafkaSinkTest, OpenRefusesATopicThatStaysUnknown) {
-  kafka_.fail_topic("t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-  create();
-  const auto result = sink_->open(Clock::now() + seconds(2), StopSignal{});
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kKafkaRefused);
-  EXPECT_EQ(result.error().message, "topic \"t\" does not exist and the broker does not create it");
-  EXPECT_NE(result.error().hint.find("--create --topic 't'"), std::string::npos);
-}
-
-TEST_F(KafkaSinkTest, OpenOfACheckNamesMissingTopics) {
-  kafka_.fail_topic("t", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-  kafka_.create_topic("u", 1);
-  options_.creates_topics = false;
-  const auto sink = KafkaSink::create(options_, std::vector<std::string>{"t", "u", "t"}, metrics_);
-  ASSERT_TRUE(sink);
-  ASSERT_TRUE((*sink)->open(Clock::now() + kPatience, StopSignal{}));
-  EXPECT_EQ((*sink)->missing_topics(), std::vector<std::string>{"t"});
-}
-
-TEST_F(KafkaSinkTest, OpenRefusesATopicWithoutAuthorisation) {
-  kafka_.fail_topic("t", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-  create();
-  const auto result = sink_->open(Clock::now() + kPatience, StopSignal{});
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kKafkaRefused);
-  EXPECT_EQ(result.error().message, "cannot write to topic \"t\": Broker: Topic authorization failed");
 }
 
 TEST_F(KafkaSinkTest, RoutesStreamsToTheirTopics) {
