@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 from support import consume, stream, wait_until
 from support.snapshot import (THROTTLE, Changes, Rebuilt, check_equal, create_partitioned, create_table, jobs, post, request, rows_of,
-                              wait_state)
+                              rows_read, wait_state)
 
 ALL = ("read", "insert", "update", "delete")
 SLOT = "outboxx_slot"
@@ -184,6 +184,22 @@ def test_lost_connection_of_a_job_does_not_end_the_stream(postgres, kafka, topic
     wait_state(outboxx, job, "complete")
     check_equal(Rebuilt(consume(kafka.bootstrap(), topic)), rows_of(postgres, "numbers", NUMBERS))
     assert "reconnecting: " not in outboxx.log
+
+
+def test_lost_connection_of_a_job_repeats_nothing_exactly_once(postgres, kafka, topic, make_outboxx):
+    """What was sent of the chunk must go with its Kafka transaction: that costs the session."""
+    create_numbers(postgres, 300)
+    postgres.execute("alter table numbers add pad text default repeat('x', 9000)")  # PostgreSQL sends each row at once
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={"sink.kafka.delivery": "exactly_once", **NEVER}).start()
+    job = request(outboxx, "public.numbers", where="pg_sleep(0.01) is not null")
+    wait_until(lambda: rows_read(outboxx, "numbers") > 0, 20, "a part of the chunk was read")
+    assert postgres.terminate_backend("state = 'active' and query like '%COPY (SELECT%'") == 1
+    outboxx.wait_log("reconnecting: lost a chunk of snapshot job")
+    wait_state(outboxx, job, "complete")
+    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, config=COMMITTED))
+    check_equal(rebuilt, rows_of(postgres, "numbers", f"{NUMBERS}, pad"))
+    assert max(rebuilt.reads.values()) == 1
 
 
 def test_table_without_a_key_is_read_as_a_whole(postgres, kafka, topic, make_outboxx):
