@@ -256,7 +256,8 @@ rd_kafka_resp_err_t KafkaSink::enqueue(rd_kafka_topic_t* topic, const Record& re
     [[maybe_unused]] const rd_kafka_headers_t* const taken = headers.release();
     return RD_KAFKA_RESP_ERR_NO_ERROR;
   }
-  const rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+  // A fatal error that was raised before has its own code here, and rd_kafka_produce()'s is the one that the caller knows.
+  const rd_kafka_resp_err_t code = rd_kafka_error_is_fatal(error) != 0 ? RD_KAFKA_RESP_ERR__FATAL : rd_kafka_error_code(error);
   rd_kafka_error_destroy(error);
   return code;
 }

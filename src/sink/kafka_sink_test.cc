@@ -343,6 +343,24 @@ TEST_F(KafkaSinkTest, MarksTheRecordsOfASplitTransaction) {
                 {"outboxx-split", "true"}, {"outboxx-id", "0000000000000000-000000000000-0000"}, {"outboxx-split", "true"}}));
 }
 
+// librdkafka names the fatal error itself, not the fact, to who sends headers.
+TEST_F(KafkaSinkTest, RecordWithHeadersAfterAFatalErrorWaitsForItsCause) {
+  options_.id_header = true;
+  open();
+  kafka_.fail_requests(MockKafka::kProduce, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});
+  const TimePoint deadline = Clock::now() + kPatience;
+  Result<Admission> admission = Admission::kAccepted;
+  while (admission == Admission::kAccepted && Clock::now() < deadline) {
+    admission = sink_->produce(record_of("k", "v"), 1);
+  }
+  ASSERT_TRUE(admission) << admission.error().message;
+  EXPECT_EQ(*admission, Admission::kFull);
+  const auto error = serve(1);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::kKafkaRefused);
+  EXPECT_NE(error->message.find("could not deliver a record of "), std::string::npos) << error->message;
+}
+
 // F78. librdkafka frees headers that it made itself twice when the topic is gone: its issue #4627.
 TEST_F(KafkaSinkTest, RecordWithHeadersForATopicThatIsGoneIsAnError) {
   options_.id_header = true;
