@@ -144,7 +144,7 @@ Result<> IncrementalSnapshot::advance(const Stream& stream, TimePoint now) {
       break;
     case State::kPrepared:
       if (!goes_on) {
-        give_up_chunk(now);
+        state_ = State::kIdle;  // nothing was opened, and nobody waits
       } else if (stream.is_free && stream.is_caught_up && !stream.is_closing && outstanding_ == 0 && now >= flow_until_) {
         start_opening(now);
       }
@@ -238,6 +238,7 @@ void IncrementalSnapshot::take_prepared(TimePoint now) {
   if (prepared_->leaf == 0) {
     return arrive();
   }
+  log::debug("chunk planned", {{"job", job_}});
   warn_of_pauses(jobs_.find(job_)->table());
 }
 
@@ -410,10 +411,14 @@ void IncrementalSnapshot::wait_for_transactions(TimePoint now) {
 }
 
 void IncrementalSnapshot::fail_job(const Error& error) {
-  const SnapshotJob job = *jobs_.find(job_);
+  source_.close();
+  const SnapshotJob* const found = jobs_.find(job_);
+  if (found == nullptr) {
+    return;  // canceled meanwhile
+  }
+  const SnapshotJob job = *found;
   log::warn("snapshot job failed: " + error.message, {{"job", job.id}, {"table", job.table()}, {"hint", error.hint}});
   mailbox_.add_ended({.job = job, .state = "failed", .reason = told(error)});
-  source_.close();
   CHECK(jobs_.remove(job.id));
 }
 

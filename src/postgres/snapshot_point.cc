@@ -84,15 +84,16 @@ Result<SnapshotPoint> make_snapshot_point(Connection& replication, Connection& s
 }
 
 // One transaction that holds the locks is enough, and a thousand tables times sixteen readers would not fit into the server's
-// lock table.
+// lock table. The other readers have a time limit: an ALTER TABLE that waits for the first holds them up, the first waits for
+// their rows, and the server does not see that circle. The next snapshot finds the table altered.
 Result<OpenSnapshot> open_snapshot(const PostgresOptions& options, std::span<const StreamConfig> streams,
                                    const SnapshotPoint& point, StopSignal stop) {
   OpenSnapshot open{.point = point.lsn, .xmin = 0, .readers = {}, .tables = {}};
   for (int number = 0; number < options.snapshot.connections; ++number) {
     open.readers.push_back(TRY(SnapshotReader::open(options, point.snapshot, stop)));
+    TRY(open.readers.back().connection().query(kServerLockTimeout, {}, catalog_deadline(), stop));
   }
   Connection& sql = open.readers.front().connection();
-  TRY(sql.query(kServerLockTimeout, {}, catalog_deadline(), stop));
   auto tables = read_snapshot_tables(sql, options.publication_name, streams, stop);
   if (!tables) {
     return std::unexpected(snapshot_error(std::move(tables).error()));

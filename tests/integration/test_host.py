@@ -85,12 +85,14 @@ def test_f109_out_of_memory_confirms_nothing_and_loses_nothing(postgres, make_ou
     with open(f"/proc/{outboxx.pid}/status", encoding="ascii") as file:
         size = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmSize"))
     subprocess.run(["prlimit", f"--pid={outboxx.pid}", f"--as={size + 48 * MIB}"], check=True)
-    before = postgres.current_lsn()
 
-    postgres.execute("insert into orders values (2, repeat('x', 80000000))", "insert into orders values (3, 'x')")
+    with postgres.connect(autocommit=False) as connection:
+        connection.execute("insert into orders values (2, repeat('x', 80000000))")
+        before_its_commit = connection.execute("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()[0]
+    postgres.execute("insert into orders values (3, 'x')")
 
     wait_until(lambda: not outboxx.running or "memory" in outboxx.log, 60, "it has no memory left")
-    assert postgres.slot("outboxx_slot")["confirmed_flush_lsn"] <= before
+    assert postgres.slot("outboxx_slot")["confirmed_flush_lsn"] <= before_its_commit
     outboxx.kill()
     outboxx.start()
     wait_until(lambda: outboxx.stdout.count("\n") >= 3, 60, "the rows that had no room", interval=0.2)

@@ -202,6 +202,45 @@ def test_lost_connection_of_a_job_repeats_nothing_exactly_once(postgres, kafka, 
     assert max(rebuilt.reads.values()) == 1
 
 
+def test_canceled_job_whose_chunk_fails_ends_nothing_else(postgres, start_kafka, topic, make_outboxx):
+    """The chunk is read to its end although nobody wants it any more, and the job that would fail is gone."""
+    create_numbers(postgres, 5000)
+    kafka = start_kafka()
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={**NEVER, **THROTTLE}).start()
+    outboxx.wait_log("streaming slot")
+    kafka.pause()
+    job = request(outboxx, "public.numbers", where="1 / (ident - 800) is not null")
+    wait_until(lambda: outboxx.metrics()["outboxx_in_flight_records"] > 100, 20, "a part of the chunk was handed over")
+    assert post(outboxx, f"/snapshots/{job}/cancel")[0] == 202
+    kafka.resume()
+    wait_state(outboxx, job, "canceled")
+    postgres.execute("insert into numbers values (5001, 1, 1)")
+    wait_until(lambda: 5001 in Rebuilt(consume(kafka.bootstrap(), topic)).rows, 30, "the stream goes on", interval=0.5)
+    assert outboxx.stop() == 0
+
+
+def test_job_that_is_paused_before_its_chunk_goes_on_at_once(postgres, start_kafka, topic, make_outboxx):
+    """It waits for a stream that is behind; what it owes the stream for the pause of a chunk is nothing yet."""
+    create_numbers(postgres, 3000)
+    kafka = start_kafka()
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={**NEVER, **THROTTLE}, args=["--log-level", "debug"]).start()
+    outboxx.wait_log("streaming slot")
+    kafka.pause()
+    postgres.execute("insert into numbers select n, 0, n from generate_series(3001, 6000) n")
+    wait_until(lambda: outboxx.metrics()["outboxx_reading_paused"] == 1, 20, "the stream is behind")
+    job = request(outboxx, "public.numbers")
+    outboxx.wait_log("chunk planned")
+    assert post(outboxx, f"/snapshots/{job}/pause")[0] == 202
+    wait_state(outboxx, job, "paused")
+    assert post(outboxx, f"/snapshots/{job}/resume")[0] == 202
+    kafka.resume()
+    wait_state(outboxx, job, "complete")
+    check_equal(Rebuilt(consume(kafka.bootstrap(), topic)), rows_of(postgres, "numbers", NUMBERS))
+    assert outboxx.stop() == 0
+
+
 def test_table_without_a_key_is_read_as_a_whole(postgres, kafka, topic, make_outboxx):
     create_numbers(postgres, 3000, key="")
     postgres.execute("alter table numbers replica identity full")

@@ -162,6 +162,23 @@ def test_f54_nothing_is_held_back_once_the_tables_are_read(postgres, kafka, topi
     assert len(consume(kafka.bootstrap(), topic, count=20_000)) == 20_000
 
 
+def test_f54_alter_of_a_table_that_only_one_reader_has_locked_goes_through(postgres, kafka, topic, make_outboxx):
+    """It waits for that reader, another one waits behind it, and the first waits for the other's rows: no server sees that."""
+    tables = {"orders": 10_000, "invoices": 10_000, "others": 30_000}
+    for table, rows in tables.items():
+        create_table(postgres, table, rows)
+        kafka.create_topic(f"{topic}.{table}")
+    outboxx = make_outboxx(postgres, kafka, [reading(table, f"{topic}.{table}") for table in tables], config=THROTTLE).start()
+    wait_until(lambda: rows_read(outboxx, "invoices") > 100, 20, "some rows")
+    assert rows_read(outboxx, "others") == 0
+    with postgres.connect() as owner:
+        owner.execute("set lock_timeout = '60s'")
+        owner.execute("alter table others add column later int")
+    outboxx.wait_log("snapshot complete", 90)
+    for table, rows in tables.items():
+        assert {message.json["data"]["ident"] for message in consume(kafka.bootstrap(), f"{topic}.{table}")} == set(range(1, rows + 1))
+
+
 def test_mode_only_reads_and_ends(postgres, kafka, topic, make_outboxx):
     create_table(postgres, "orders", 1000)
     kafka.create_topic(topic)
