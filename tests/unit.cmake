@@ -60,6 +60,7 @@ add_executable(unit_tests
   src/sink/kafka_health_test.cc
   src/sink/kafka_sink_open_test.cc
   src/sink/kafka_sink_test.cc
+  src/sink/kafka_state_topic_test.cc
   src/sink/kafka_transactions_test.cc
   src/sink/stdout_sink_test.cc
   src/snapshot_chunks_test.cc

@@ -6,7 +6,6 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <expected>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "base/time.h"
 #include "base/wait.h"
 #include "sink/kafka_error.h"
+#include "sink/kafka_offsets.h"
 #include "sink/kafka_sink.h"
 
 namespace outboxx {
@@ -125,16 +125,8 @@ Result<KafkaSink::Readiness> KafkaSink::judge_topics(const rd_kafka_metadata_t& 
 // Whether the leaders of a topic that was just created have its partitions: the metadata name them before. A leader that
 // refuses the first record and takes the second breaks their order (see is_acknowledged() in kafka_sink.cc).
 rd_kafka_resp_err_t KafkaSink::ask_partitions(const rd_kafka_metadata_topic_t& topic, std::chrono::milliseconds patience) {
-  for (int partition = 0; partition < topic.partition_cnt; ++partition) {
-    std::int64_t low = 0;
-    std::int64_t high = 0;
-    const rd_kafka_resp_err_t error =
-        rd_kafka_query_watermark_offsets(kafka_, topic.topic, partition, &low, &high, static_cast<int>(patience.count()));
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      return error;
-    }
-  }
-  return RD_KAFKA_RESP_ERR_NO_ERROR;
+  const auto ends = query_ends(kafka_, topic.topic, topic.partition_cnt, patience);
+  return ends ? RD_KAFKA_RESP_ERR_NO_ERROR : ends.error();
 }
 
 Result<KafkaSink::Readiness> KafkaSink::judge_topic(const char* topic, rd_kafka_resp_err_t error) {

@@ -19,6 +19,7 @@
 #include "model/state_record.h"
 #include "sink/kafka_config.h"
 #include "sink/kafka_error.h"
+#include "sink/kafka_offsets.h"
 
 namespace outboxx {
 namespace {
@@ -180,19 +181,17 @@ Result<StateHistory> KafkaStateTopic::read(const std::string& pipeline, TimePoin
     rd_kafka_conf_set(conf.get(), name, value, nullptr, 0);
   }
   const Handle consumer(TRY(make_handle(RD_KAFKA_CONSUMER, std::move(conf))));
-  std::int64_t first = 0;
   std::int64_t end = -1;
   while (end < 0) {
-    const rd_kafka_resp_err_t error =
-        rd_kafka_query_watermark_offsets(producer_.get(), topic_.c_str(), 0, &first, &end, slice(deadline));
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const auto ends = query_ends(producer_.get(), topic_, 1, milliseconds{slice(deadline)});
+    if (ends) {
+      end = ends->front();
       break;
     }
-    end = -1;
-    if (kafka_error_code(error) == ErrorCode::kKafkaRefused) {
-      return std::unexpected(topic_error(topic_, "cannot read", error));
+    if (kafka_error_code(ends.error()) == ErrorCode::kKafkaRefused) {
+      return std::unexpected(topic_error(topic_, "cannot read", ends.error()));
     }
-    TRY(check_time(topic_, error, deadline, stop));
+    TRY(check_time(topic_, ends.error(), deadline, stop));
     TRY(wait_for(-1, 0, std::min(deadline, Clock::now() + milliseconds{50}), stop));
   }
   StateHistory history(pipeline);
@@ -200,7 +199,7 @@ Result<StateHistory> KafkaStateTopic::read(const std::string& pipeline, TimePoin
   rd_kafka_consume_start(topic.get(), 0, RD_KAFKA_OFFSET_BEGINNING);
   Result<> taken;
   bool is_readable = false;  // an empty topic must show it too: or a missing right is found only when it matters
-  for (std::int64_t position = first; taken && (!is_readable || position < end);) {
+  for (std::int64_t position = 0; taken && (!is_readable || position < end);) {
     const std::unique_ptr<rd_kafka_message_t, MessageDeleter> message(rd_kafka_consume(topic.get(), 0, slice(deadline)));
     if (!message) {
       taken = check_time(topic_, RD_KAFKA_RESP_ERR__TIMED_OUT, deadline, stop);
