@@ -252,6 +252,18 @@ TEST_F(PipelineTest, TransactionThatHasToBeSplitIsReadAgainAndMarked) {
   EXPECT_TRUE(sink.sent[2].is_split);
 }
 
+TEST_F(PipelineTest, RecordBeforeATransactionThatIsResumedKeepsItsPartAndEndsNoSession) {
+  sink.deliver_at_once = true;
+  start.state.emplace().progress = {.position = Lsn{110}, .open_commit = Lsn{220}, .ordinal = 1};
+  start.progress.is_transactional = true;
+  stream.keepalive(150, true);
+  ASSERT_TRUE(run({[this] { transaction(220, 230, {"3", "4"}); }}).has_value());
+  ASSERT_EQ(keys(), (std::vector<std::string>{"", "4", ""}));
+  EXPECT_TRUE(sink.sent[0].value.contains(R"("position":"0/96","open_commit":"0/DC","ordinal":1)")) << sink.sent[0].value;
+  EXPECT_TRUE(sink.sent[2].value.contains(R"("position":"0/E6","open_commit":"0/0","ordinal":0)")) << sink.sent[2].value;
+  EXPECT_EQ(confirmed(), 230);
+}
+
 TEST_F(PipelineTest, SlotThatIsAheadOfTheRecordIsAMistakeOfOurs) {
   start.state.emplace().progress.position = Lsn{99};
   const Result<> ended = run();

@@ -13,9 +13,14 @@
 namespace outboxx {
 namespace {
 
-// A record of a snapshot's news may find the position where it was.
+// A record of a snapshot's news may find the position where it was. After a restart amid a transaction that is split, its part
+// stays recorded until the rest has come: keepalives before its Begin tell positions up to that of its commit record.
 Progress not_before(const Progress& written, Lsn position) {
-  return position > written.position ? Progress{.position = position, .open_commit = {}, .ordinal = 0} : written;
+  if (position <= written.position) {
+    return written;
+  }
+  const bool is_amid = written.ordinal > 0 && position <= written.open_commit;
+  return {.position = position, .open_commit = is_amid ? written.open_commit : Lsn{}, .ordinal = is_amid ? written.ordinal : 0};
 }
 
 }  // namespace
@@ -128,7 +133,7 @@ std::optional<Progress> ProgressGate::due_idle(Lsn position, bool is_urgent, Tim
   if (now < next_ && position.value - written_.position.value < kIdleBytes) {
     return std::nullopt;
   }
-  return Progress{.position = position, .open_commit = {}, .ordinal = 0};
+  return not_before(written_, position);
 }
 
 }  // namespace outboxx

@@ -240,6 +240,41 @@ TEST_F(BatchTest, SplitsOneIfAllowedAndBetweenTwoChanges) {
   EXPECT_EQ(due(gate, open), (Progress{.position = Lsn{0x210}, .open_commit = Lsn{0x400}, .ordinal = 20'000}));
 }
 
+// A restart amid T: the server reads T's WAL once more before it sends T's Begin, and tells how far it is.
+class ResumedTest : public GateTest {
+ protected:
+  ResumedTest() : GateTest(true), gate_(options_, part(0x200), now_) {}
+
+  static Progress part(std::uint64_t position) {
+    return {.position = Lsn{position}, .open_commit = Lsn{0x900'0000}, .ordinal = 20'000};
+  }
+
+  ProgressGate gate_;
+};
+
+TEST_F(ResumedTest, KeepsThePartUntilAllOfTheTransactionWasReceived) {
+  EXPECT_EQ(due(gate_, facts(0x200 + (32 * kMiB))), part(0x200 + (32 * kMiB)));
+  EXPECT_EQ(due(gate_, facts(0x900'0000)), part(0x900'0000)) << "what commits at the position is yet to come";
+  EXPECT_EQ(due(gate_, facts(0x900'0001)), at(0x900'0001));
+}
+
+TEST_F(ResumedTest, KeepsThePartWhenTheServerWaits) {
+  ProgressFacts urgent = facts(0x300);
+  urgent.is_urgent = true;
+  EXPECT_EQ(due(gate_, urgent), part(0x300));
+}
+
+TEST_F(ResumedTest, KeepsThePartInRecordsOfASnapshotsNews) {
+  ProgressFacts news = facts(0x200 + (32 * kMiB));
+  news.has_snapshot_news = true;
+  news.is_urgent = true;
+  EXPECT_EQ(due(gate_, news), part(0x200 + (32 * kMiB)));
+  news.received = Lsn{0x100};  // as it is at once after the restart
+  EXPECT_EQ(due(gate_, news), part(0x200));
+  news.received = Lsn{0x900'0100};
+  EXPECT_EQ(due(gate_, news), at(0x900'0100));
+}
+
 TEST_F(BatchTest, KeepalivesAloneAreRecordedRarely) {
   gate_.written(at(0x200), gathered(0x200, 10, 10), now_);
   gate_.acknowledged();

@@ -318,7 +318,8 @@ Result<> Session::record_progress(TimePoint now) {
 // Each event of a split transaction says so. That one is too large shows when its first records are written, but not yet
 // visible: they are given up with their Kafka transaction, and come again, marked, in the next session.
 Result<> Session::check_marked(const Progress& progress) {
-  if (progress.ordinal == 0 || dispatcher_.is_marked()) {
+  const bool was_split = progress.open_commit == recorded_->progress.open_commit;  // and is resumed: its Begin is yet to come
+  if (progress.ordinal == 0 || was_split || dispatcher_.is_marked()) {
     return {};
   }
   split_commit_ = progress.open_commit;

@@ -110,6 +110,9 @@ void Walsender::queue(const CommittedTransaction& transaction) {
       queued_.push_back(keepalive(random_.percent(50) ? transaction.commit_lsn : sent_, random_.percent(10)));
     }
   };
+  if (random_.percent(options_.noise_percent)) {  // it decodes all of the transaction before it sends the first of it
+    queued_.push_back(keepalive(Lsn{random_.between(sent_.value, transaction.commit_lsn.value)}, random_.percent(10)));
+  }
   const Lsn first_lsn = transaction.changes.empty() ? transaction.commit_lsn : transaction.changes.front().lsn;
   queued_.push_back({.kind = ServerMessage::Kind::kBegin,
                      .lsn = first_lsn,
