@@ -1,6 +1,8 @@
 #include "progress_gate.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -9,6 +11,7 @@
 #include "base/lsn.h"
 #include "base/time.h"
 #include "model/state_record.h"
+#include "sink/kafka_options.h"
 
 namespace outboxx {
 namespace {
@@ -21,6 +24,26 @@ Progress not_before(const Progress& written, Lsn position) {
   }
   const bool is_amid = written.ordinal > 0 && position <= written.open_commit;
   return {.position = position, .open_commit = is_amid ? written.open_commit : Lsn{}, .ordinal = is_amid ? written.ordinal : 0};
+}
+
+// A part is closed while there is time to commit it. One that may not be split may still end in time, and a slow broker or a
+// long pause of one is no reason to refuse it.
+std::chrono::milliseconds open_time_max(const ProgressOptions& options) {
+  return options.may_split ? kTransactionTimeout / 2 : kTransactionTimeout;
+}
+
+std::unexpected<Error> too_large(const std::string& transaction, std::uint64_t bytes) {
+  return fail(ErrorCode::kConfig,
+              transaction + " is larger than one Kafka transaction may be, " + std::to_string(bytes) + " bytes",
+              "Raise sink.kafka.transaction.bytes_max, or set sink.kafka.transaction.split_large_transactions = true: then "
+              "consumers can see such a transaction in parts.");
+}
+
+std::unexpected<Error> too_slow(const std::string& transaction) {
+  return fail(
+      ErrorCode::kConfig,
+      transaction + " takes longer than one Kafka transaction may, " + std::to_string(kTransactionTimeout.count()) + " ms",
+      "Set sink.kafka.transaction.split_large_transactions = true: then consumers can see such a transaction in parts.");
 }
 
 }  // namespace
@@ -51,6 +74,7 @@ void ProgressGate::written(const Progress& progress, const ProgressFacts& facts,
   written_records_ = facts.records;
   written_bytes_ = facts.bytes;
   gathering_since_.reset();
+  open_since_.reset();
   next_ = TimePoint::max();
 }
 
@@ -86,30 +110,20 @@ std::optional<Progress> ProgressGate::due_at_least_once(const ProgressFacts& fac
 
 // The position is what was received, not F: the records before it are in this Kafka transaction, or in one that is committed.
 Result<std::optional<Progress>> ProgressGate::due_exactly_once(const ProgressFacts& facts, TimePoint now) {
-  const bool is_gathering = this->is_gathering(facts.records) || facts.has_snapshot_news;
+  const bool has_records = this->is_gathering(facts.records);
+  const bool is_gathering = has_records || facts.has_snapshot_news;
   if (is_gathering && !gathering_since_) {
     gathering_since_ = now;
   }
+  if (has_records && !open_since_) {
+    open_since_ = now;
+  }
   const bool ends_before_it = is_gathering && facts.is_alone && facts.ordinal == 0;
   if (facts.open_commit && !ends_before_it) {
-    // The rest of it comes without a pause: no time to wait for. A part of it must not be recorded as the whole.
-    const std::uint64_t part = std::min(facts.open_bytes, facts.bytes - written_bytes_);  // whole ones before it do not count
-    const bool is_too_large = is_gathering && part >= options_.split_bytes;
-    if (!is_too_large || !facts.between_changes) {
-      return std::nullopt;
-    }
-    if (!options_.may_split) {
-      return fail(ErrorCode::kConfig,
-                  "the transaction that commits at " + to_string(*facts.open_commit) +
-                      " is larger than one Kafka transaction may "
-                      "be, " +
-                      std::to_string(options_.split_bytes) + " bytes",
-                  "Raise sink.kafka.transaction.bytes_max, or set sink.kafka.transaction.split_large_transactions = true: then "
-                  "consumers can see such a transaction in parts.");
-    }
-    // After a restart amid it, what was received may be behind the position that is recorded already.
-    return Progress{
-        .position = std::max(facts.received, written_.position), .open_commit = *facts.open_commit, .ordinal = facts.ordinal};
+    const TimePoint late_at = open_since_ ? *open_since_ + open_time_max(options_) : TimePoint::max();
+    const bool is_late = now >= late_at;
+    next_ = is_late ? TimePoint::max() : late_at;  // from then on it waits for the sink at most
+    return due_amid(facts, is_late);
   }
   if (!is_gathering) {
     return due_idle(facts.received, facts.is_urgent, now);
@@ -123,6 +137,25 @@ Result<std::optional<Progress>> ProgressGate::due_exactly_once(const ProgressFac
   }
   next_ = closes_at;
   return std::nullopt;
+}
+
+// The rest of it comes without a pause: no time to wait for. A part of it must not be recorded as the whole.
+Result<std::optional<Progress>> ProgressGate::due_amid(const ProgressFacts& facts, bool is_late) {
+  const std::uint64_t part = std::min(facts.open_bytes, facts.bytes - written_bytes_);  // whole ones before it do not count
+  const bool is_too_large = is_gathering(facts.records) && part >= options_.split_bytes;
+  if ((!is_too_large && !is_late) || !facts.between_changes) {
+    return std::nullopt;
+  }
+  if (part == 0) {
+    return not_before(written_, facts.received);  // all that is gathered came before it
+  }
+  if (!options_.may_split) {
+    const std::string what = "the transaction that commits at " + to_string(*facts.open_commit);
+    return is_too_large ? too_large(what, options_.split_bytes) : too_slow(what);
+  }
+  // After a restart amid it, what was received may be behind the position that is recorded already.
+  return Progress{
+      .position = std::max(facts.received, written_.position), .open_commit = *facts.open_commit, .ordinal = facts.ordinal};
 }
 
 std::optional<Progress> ProgressGate::due_idle(Lsn position, bool is_urgent, TimePoint now) {

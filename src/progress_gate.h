@@ -5,7 +5,8 @@
 //
 // At least once, a record is a message of its own, at most one per interval. Exactly once, it closes a Kafka transaction, so
 // that changes and position become visible together: whole PostgreSQL transactions are gathered until there are enough bytes
-// or records, or the first one waited long enough. While only keepalives come, a record is written every 10 s, or when the WAL
+// or records, or the first one waited long enough. One that is too large for a Kafka transaction, or takes longer than the
+// brokers keep one open, is split or refused. While only keepalives come, a record is written every 10 s, or when the WAL
 // moved by 16 MiB, or at once if the server waits for it to stop.
 #pragma once
 
@@ -56,7 +57,7 @@ class ProgressGate {
   // P; nothing if no state is kept.
   [[nodiscard]] std::optional<Lsn> recorded() const { return is_kept_ ? std::optional(acknowledged_.position) : std::nullopt; }
 
-  // What to record now, if anything. kConfig: a transaction is too large and may not be split.
+  // What to record now, if anything. kConfig: a transaction is too large, or takes too long, and may not be split.
   [[nodiscard]] Result<std::optional<Progress>> due(const ProgressFacts& facts, TimePoint now);
   // It was handed to the sink. Only one is under way at a time.
   void written(const Progress& progress, const ProgressFacts& facts, TimePoint now);
@@ -73,6 +74,7 @@ class ProgressGate {
  private:
   [[nodiscard]] std::optional<Progress> due_at_least_once(const ProgressFacts& facts, TimePoint now);
   [[nodiscard]] Result<std::optional<Progress>> due_exactly_once(const ProgressFacts& facts, TimePoint now);
+  [[nodiscard]] Result<std::optional<Progress>> due_amid(const ProgressFacts& facts, bool is_late);
   [[nodiscard]] std::optional<Progress> due_idle(Lsn position, bool is_urgent, TimePoint now);
 
   ProgressOptions options_;
@@ -84,6 +86,7 @@ class ProgressGate {
   std::uint64_t written_records_ = 0;
   std::uint64_t written_bytes_ = 0;
   std::optional<TimePoint> gathering_since_;
+  std::optional<TimePoint> open_since_;  // the Kafka transaction: it begins with its first record
   TimePoint next_ = TimePoint::max();
 };
 

@@ -169,13 +169,77 @@ TEST_F(BatchTest, CountsFromTheLastCommit) {
   EXPECT_EQ(due(gate_, gathered(0x300, 19'999, 100)), std::nullopt);
 }
 
+// As long as the brokers keep the Kafka transaction open: beyond that it is lost, whatever is done.
 TEST_F(BatchTest, NeverClosesAmidATransaction) {
   ProgressFacts open = gathered(0x200, 20'000, 10 * kMiB);
   open.open_commit = Lsn{0x400};
+  open.open_bytes = open.bytes;
   open.ordinal = 20'000;
   open.is_urgent = true;
-  pass(milliseconds(60'000));
   EXPECT_EQ(due(gate_, open), std::nullopt);
+  EXPECT_EQ(gate_.next(), now_ + milliseconds(60'000));
+  pass(milliseconds(59'999));
+  EXPECT_EQ(due(gate_, open), std::nullopt);
+}
+
+TEST_F(BatchTest, RefusesATransactionThatTakesLongerThanAKafkaTransactionMay) {
+  ProgressFacts open = gathered(0x200, 1, 100);
+  open.open_commit = Lsn{0x400};
+  open.open_bytes = open.bytes;
+  open.ordinal = 1;
+  EXPECT_EQ(due(gate_, open), std::nullopt);
+  pass(milliseconds(60'000));
+  const auto refused = gate_.due(open, now_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kConfig);
+  EXPECT_EQ(refused.error().message,
+            "the transaction that commits at 0/400 takes longer than one Kafka transaction may, 60000 ms");
+  EXPECT_TRUE(refused.error().hint.contains("split_large_transactions"));
+}
+
+TEST_F(BatchTest, SplitsATransactionThatTakesLongWhileThereIsTimeToCommit) {
+  options_.may_split = true;
+  ProgressGate gate(options_, at(0x200), now_);
+  ProgressFacts open = gathered(0x200, 1, 100);
+  open.open_commit = Lsn{0x400};
+  open.open_bytes = open.bytes;
+  open.ordinal = 1;
+  EXPECT_EQ(due(gate, open), std::nullopt);
+  EXPECT_EQ(gate.next(), now_ + milliseconds(30'000));
+  pass(milliseconds(30'000));
+  open.between_changes = false;
+  EXPECT_EQ(due(gate, open), std::nullopt);
+  EXPECT_EQ(gate.next(), TimePoint::max()) << "the sink's wake-up is what it waits for";
+  open.between_changes = true;
+  const Progress part{.position = Lsn{0x200}, .open_commit = Lsn{0x400}, .ordinal = 1};
+  ASSERT_EQ(due(gate, open), part);
+  gate.written(part, open, now_);
+  gate.acknowledged();
+  pass(milliseconds(60'000));
+  EXPECT_EQ(due(gate, open), std::nullopt) << "no Kafka transaction is open";
+  open.records = open.ordinal = 2;
+  open.open_bytes = open.bytes += 100;
+  EXPECT_EQ(due(gate, open), std::nullopt);
+  EXPECT_EQ(gate.next(), now_ + milliseconds(30'000)) << "counted from its own first record";
+}
+
+TEST_F(BatchTest, ClosesBeforeATransactionThatIsOpenForLongAndHasNoRecords) {
+  ProgressFacts open = gathered(0x200, 1, 100);
+  open.open_commit = Lsn{0x400};
+  open.ordinal = 7;
+  EXPECT_EQ(due(gate_, open), std::nullopt);
+  pass(milliseconds(60'000));
+  EXPECT_EQ(due(gate_, open), at(0x200));
+}
+
+TEST_F(BatchTest, NewsOfASnapshotAloneKeepNoKafkaTransactionOpen) {
+  ProgressFacts news = facts(0x100);
+  news.has_snapshot_news = true;
+  news.open_commit = Lsn{0x400};
+  news.ordinal = 7;
+  EXPECT_EQ(due(gate_, news), std::nullopt);
+  pass(milliseconds(60'000));
+  EXPECT_EQ(due(gate_, news), std::nullopt);
 }
 
 TEST_F(BatchTest, RefusesATransactionThatIsTooLarge) {

@@ -56,8 +56,6 @@ Result<> set(rd_kafka_conf_t* conf, const std::string& name, const std::string& 
   return {};
 }
 
-constexpr const char* kTransactionTimeoutMs = "60000";
-
 const char* security_protocol(const KafkaOptions& options) {
   if (options.sasl) {
     return options.tls ? "sasl_ssl" : "sasl_plaintext";
@@ -122,10 +120,10 @@ Result<KafkaConf> make_kafka_conf(const KafkaOptions& options) {
   TRY(set_security(conf.get(), options));
   if (!options.transactional_id.empty()) {
     TRY(set(conf.get(), "transactional.id", options.transactional_id, "state.id"));
-    // A crash holds up readers of committed records at most that long. A record that waits longer fails its transaction, and
-    // the session begins anew with another producer.
-    TRY(set(conf.get(), "transaction.timeout.ms", kTransactionTimeoutMs, "transaction.timeout.ms"));
-    TRY(set(conf.get(), "message.timeout.ms", kTransactionTimeoutMs, "message.timeout.ms"));
+    // A record that waits longer fails its transaction, and the session begins anew with another producer.
+    const std::string timeout = std::to_string(kTransactionTimeout.count());
+    TRY(set(conf.get(), "transaction.timeout.ms", timeout, "transaction.timeout.ms"));
+    TRY(set(conf.get(), "message.timeout.ms", timeout, "message.timeout.ms"));
   }
   for (const auto& [name, value] : options.properties) {
     TRY(set_user_property(conf.get(), name, value));

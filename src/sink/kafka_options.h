@@ -1,6 +1,7 @@
 // KafkaOptions: the [sink.kafka] part of the configuration.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,10 @@ struct SaslOptions {
 };
 
 enum class DeliveryMode : std::uint8_t { kAtLeastOnce, kExactlyOnce };
+
+// transaction.timeout.ms: a crash holds up readers of committed records at most that long. The brokers end a Kafka transaction
+// that is open for longer.
+inline constexpr std::chrono::milliseconds kTransactionTimeout{60'000};
 
 struct KafkaOptions {
   DeliveryMode delivery = DeliveryMode::kAtLeastOnce;
