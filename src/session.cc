@@ -315,8 +315,8 @@ Result<> Session::record_progress(TimePoint now) {
   return {};
 }
 
-// Each event of a split transaction says so. That one is too large shows when its first records are written, but not yet
-// visible: they are given up with their Kafka transaction, and come again, marked, in the next session.
+// Each event of a split transaction says so. That one is too large, or too slow, shows when its first records are written, but
+// not yet visible: they are given up with their Kafka transaction, and come again, marked, in the next session.
 Result<> Session::check_marked(const Progress& progress) {
   const bool was_split = progress.open_commit == recorded_->progress.open_commit;  // and is resumed: its Begin is yet to come
   if (progress.ordinal == 0 || was_split || dispatcher_.is_marked()) {
@@ -324,7 +324,7 @@ Result<> Session::check_marked(const Progress& progress) {
   }
   split_commit_ = progress.open_commit;
   return fail(ErrorCode::kKafkaUnreachable, "the transaction that commits at " + to_string(progress.open_commit) +
-                                                " is too large for one Kafka transaction: it is read again, and split");
+                                                " does not fit into one Kafka transaction: it is read again, and split");
 }
 
 // The steps of a stop that do not depend on one event.

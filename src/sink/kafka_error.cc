@@ -103,6 +103,13 @@ std::string kafka_error_hint(rd_kafka_resp_err_t error, std::string_view topic) 
   return {};
 }
 
+Error after_timeout(Error error) {
+  if (error.code != ErrorCode::kFenced) {
+    return error;
+  }
+  return {.code = ErrorCode::kKafkaUnreachable, .message = "the Kafka transaction timed out: " + error.message};
+}
+
 std::string authentication_hint(std::string_view mechanism, int version) {
   std::string hint = kafka_error_hint(RD_KAFKA_RESP_ERR__AUTHENTICATION, {});
   if (mechanism.starts_with("SCRAM") && version < kScramMended) {

@@ -22,7 +22,12 @@ namespace outboxx {
 // What the operator can do, or nothing. topic may be empty.
 [[nodiscard]] std::string kafka_error_hint(rd_kafka_resp_err_t error, std::string_view topic);
 
-// The same for credentials that a broker refused: mechanism is librdkafka's sasl.mechanisms, version rd_kafka_version().
+// Of one that ends a Kafka transaction that has been open for kTransactionTimeout: the brokers end it and fence its producer,
+// as if another one had come. A new producer may succeed.
+[[nodiscard]] Error after_timeout(Error error);
+
+// What the operator can do about credentials that a broker refused: mechanism is librdkafka's sasl.mechanisms, version
+// rd_kafka_version().
 [[nodiscard]] std::string authentication_hint(std::string_view mechanism, int version);
 
 }  // namespace outboxx

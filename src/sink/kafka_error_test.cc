@@ -19,6 +19,14 @@ TEST(KafkaError, RefusedMeansThatAnotherAttemptCannotHelp) {
   }
 }
 
+TEST(KafkaError, FencedByATimeoutIsWorthANewProducer) {
+  const Error fenced = after_timeout({.code = ErrorCode::kFenced, .message = "no commit", .hint = "Let only one run."});
+  EXPECT_EQ(fenced.code, ErrorCode::kKafkaUnreachable);
+  EXPECT_EQ(fenced.message, "the Kafka transaction timed out: no commit");
+  EXPECT_EQ(fenced.hint, "");
+  EXPECT_EQ(after_timeout({.code = ErrorCode::kKafkaRefused, .message = "no right"}).code, ErrorCode::kKafkaRefused);
+}
+
 TEST(KafkaError, EverythingElseIsWorthANewProducer) {
   for (const rd_kafka_resp_err_t error :
        {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,

@@ -413,9 +413,12 @@ void KafkaSink::stop_after_fatal_error() {
 }
 
 void KafkaSink::fail_for_good(Error error) {
-  if (!failure_) {  // the first one is the cause
-    failure_ = std::move(error);
+  if (failure_) {  // the first one is the cause
+    return;
   }
+  const auto open_since = transactions_ ? transactions_->open_since() : std::nullopt;
+  const bool timed_out = open_since && Clock::now() - *open_since >= kTransactionTimeout;
+  failure_ = timed_out ? after_timeout(std::move(error)) : std::move(error);
 }
 
 void KafkaSink::update_gauges() {

@@ -70,6 +70,7 @@ Result<bool> KafkaTransactions::ready_to_produce() {
     return std::unexpected(transaction_error(kafka_, "could not begin a Kafka transaction", error));
   }
   state_ = State::kOpen;
+  open_since_ = Clock::now();
   return true;
 }
 
@@ -88,6 +89,7 @@ std::optional<Result<>> KafkaTransactions::take_commit() {
   if (error != nullptr) {
     return std::unexpected(transaction_error(kafka_, "could not commit a Kafka transaction", error));
   }
+  open_since_.reset();
   return Result<>{};
 }
 

@@ -41,6 +41,9 @@ class KafkaTransactions {
   // one ends the transaction, and the progress record tells how it ended.
   [[nodiscard]] std::optional<Result<>> take_commit();
 
+  // When the transaction began that is open, being committed or failed.
+  [[nodiscard]] std::optional<TimePoint> open_since() const { return open_since_; }
+
  private:
   enum class State : std::uint8_t { kNone, kOpen, kCommitting, kEnded, kClosing };
 
@@ -49,6 +52,7 @@ class KafkaTransactions {
 
   rd_kafka_t* kafka_;
   int wakeup_fd_;
+  std::optional<TimePoint> open_since_;
   std::atomic<State> state_{State::kNone};
   rd_kafka_error_t* error_ = nullptr;  // the thread's, until state_ is kEnded
   std::atomic<bool> is_closing_{false};
