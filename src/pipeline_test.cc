@@ -264,6 +264,29 @@ TEST_F(PipelineTest, RecordBeforeATransactionThatIsResumedKeepsItsPartAndEndsNoS
   EXPECT_EQ(confirmed(), 230);
 }
 
+// What the server still sends is read and dropped then, and with it the message that the change points into.
+TEST_F(PipelineTest, ChangeThatWaitsForTheSinkIsGivenUpWithTheStream) {
+  sink.capacity = 1;
+  options.drain_timeout = std::chrono::milliseconds(0);
+  stream.answers_copy_done = false;
+  transaction(200, 210, {"1", "2", "3"});
+  int waits = 0;
+  stream.on_idle = [&] {
+    if (++waits == 1) {
+      stop();
+    } else if (stream.ended) {
+      sink.capacity = 10;
+      sink.deliver_all();
+    }
+  };
+  Pipeline pipeline(
+      {.stream = stream, .sink = sink, .monitor = nullptr, .signals = *signals, .metrics = metrics, .streams = streams},
+      options, start, Clock::now());
+  ASSERT_TRUE(pipeline.run().has_value());
+  EXPECT_EQ(keys(), (std::vector<std::string>{"1"}));
+  EXPECT_EQ(confirmed(), 100);
+}
+
 TEST_F(PipelineTest, SlotThatIsAheadOfTheRecordIsAMistakeOfOurs) {
   start.state.emplace().progress.position = Lsn{99};
   const Result<> ended = run();

@@ -179,7 +179,7 @@ Result<> Session::take_deliveries(TimePoint now) {
     shutdown_watch_.delivered(now);
   }
   take_completed_units(now);
-  if (dispatcher_.blocked()) {
+  if (dispatcher_.blocked() && !is_ending()) {  // at the end, what the stream still brings takes the place of its message
     if (TRY(dispatcher_.resume()) == Admission::kAccepted) {
       more_buffered_ = true;
     }
