@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,11 +27,22 @@
 namespace outboxx {
 namespace {
 
-// undefined_table, undefined_column, invalid_schema_name, undefined_function, lock_not_available,
-// object_not_in_prerequisite_state and invalid_parameter_value (both: the snapshot is gone), duplicate_object (the temporary
-// slot of a session that the server still keeps).
+// Of the import, and of what is asked about it: undefined_table, undefined_column, invalid_schema_name, undefined_function,
+// lock_not_available, object_not_in_prerequisite_state and invalid_parameter_value (both: the snapshot is gone),
+// duplicate_object (the temporary slot of a session that the server still keeps).
 constexpr auto kMendedByANewSnapshot =
     std::to_array<std::string_view>({"42P01", "42703", "3F000", "42883", "55P03", "55000", "22023", "42710"});
+
+// Of rows, where the others may be what a value meets in a condition, each time again: undefined_table, undefined_column,
+// invalid_schema_name, lock_not_available.
+constexpr auto kMendedForRows = std::to_array<std::string_view>({"42P01", "42703", "3F000", "55P03"});
+
+Error passing(Error error, std::span<const std::string_view> sqlstates) {
+  if (error.code == ErrorCode::kPostgresMisconfigured && std::ranges::find(sqlstates, error.sqlstate) != sqlstates.end()) {
+    error.code = ErrorCode::kPostgresUnreachable;
+  }
+  return error;
+}
 
 }  // namespace
 
@@ -81,7 +93,7 @@ Result<> SnapshotReader::start(const SnapshotTable& table, const std::string& co
 Result<SnapshotReader::Step> SnapshotReader::next() {
   auto step = next_row();
   if (!step) {
-    return fail_with_context("could not read table " + table_, snapshot_error(std::move(step).error()));
+    return fail_with_context("could not read table " + table_, passing(std::move(step).error(), kMendedForRows));
   }
   return step;
 }
@@ -159,11 +171,7 @@ bool SnapshotReader::tls_holds_bytes() const {
 }
 
 Error snapshot_error(Error error) {
-  const bool passes = std::ranges::find(kMendedByANewSnapshot, error.sqlstate) != kMendedByANewSnapshot.end();
-  if (error.code == ErrorCode::kPostgresMisconfigured && passes) {
-    error.code = ErrorCode::kPostgresUnreachable;
-  }
-  return error;
+  return passing(std::move(error), kMendedByANewSnapshot);
 }
 
 }  // namespace outboxx

@@ -153,6 +153,11 @@ def test_requests_that_are_refused(postgres, kafka, topic, make_outboxx):
         wait_state(outboxx, job, "failed")
         assert jobs(outboxx)[job]["reason"], where
     assert postgres.value("select count(*) from numbers") == 100
+    # One that only a row refuses, with a SQLSTATE that of a snapshot would mean that it is gone: invalid_parameter_value.
+    postgres.execute("alter table numbers add doc jsonb", "update numbers set doc = '{\"n\": null}' where ident = 50")
+    job = request(outboxx, "public.numbers", where="(doc->'n')::int = 7")
+    wait_state(outboxx, job, "failed")
+    assert "cannot cast jsonb" in jobs(outboxx)[job]["reason"]
     assert post(outboxx, "/snapshots", body)[0] == 202
     outboxx.wait_log("snapshot job complete")
     assert outboxx.stop() == 0
