@@ -305,3 +305,23 @@ def test_jobs_that_the_state_record_could_not_hold_are_refused(postgres, kafka, 
     for job in accepted:
         wait_state(outboxx, job, "complete")
     assert outboxx.stop() == 0
+
+
+def test_job_of_a_table_that_is_gone_ends(postgres, kafka, topic, make_outboxx):
+    """Those behind it have their turn."""
+    for name in ("numbers", "others"):
+        create_numbers(postgres, 20_000, name=name)
+        kafka.create_topic(f"{topic}.{name}", 3)
+    outboxx = make_outboxx(postgres, kafka, [reading(name, f"{topic}.{name}") for name in ("numbers", "others")],
+                           config={**NEVER, **THROTTLE}).start()
+    first = request(outboxx, "public.numbers")
+    wait_until(lambda: jobs(outboxx)[first]["rows"] > 0, 20, "a chunk was read")
+    assert post(outboxx, f"/snapshots/{first}/pause")[0] == 202
+    wait_until(lambda: postgres.slot(f"{SLOT}_snapshot") is None, 10, "a paused job keeps no slot")
+    postgres.execute("drop table numbers")
+    assert post(outboxx, f"/snapshots/{first}/resume")[0] == 202
+    second = request(outboxx, "public.others", where="ident <= 1000")
+    wait_state(outboxx, first, "failed")
+    assert "does not exist" in jobs(outboxx)[first]["reason"]
+    wait_state(outboxx, second, "complete")
+    assert jobs(outboxx)[second]["rows"] == 1000
