@@ -53,11 +53,12 @@ std::uint64_t first_rows(const SnapshotTable& leaf) {
 }
 
 std::unexpected<Error> fail_without_key(const std::string& table) {
-  return fail(ErrorCode::kPostgresMisconfigured,
-              fmt::format("cannot read table {} exactly once while the stream goes on: it has no key, and is too large for one "
-                          "Kafka transaction",
-                          table),
-              "Give it a primary key.");
+  return fail(
+      ErrorCode::kPostgresMisconfigured,
+      fmt::format("cannot read table {} exactly once while the stream goes on: it has no key that can serve, and is too large "
+                  "for one Kafka transaction",
+                  table),
+      "Give it a primary key.");
 }
 
 // What changes a table may hide it, or a part of it, for a moment.

@@ -20,8 +20,17 @@
 namespace outboxx {
 namespace {
 
+// A column serves if its order is one of the server's own operators, which are what we compare with: the index's operator class
+// is in pg_catalog, and so is the one of the type, or of what it is a domain over, by which ORDER BY would sort. An extension's
+// type has its own elsewhere, even if the index has that of text.
 constexpr const char* kKeyQuery = R"(
-select a.attname, n.nspname, t.typname, i.indcollation[k.place - 1] = a.attcollation
+select a.attname, n.nspname, t.typname,
+       i.indcollation[k.place - 1] = a.attcollation
+       and o.opcnamespace = 'pg_catalog'::pg_catalog.regnamespace
+       and not exists (
+         select from pg_catalog.pg_opclass d
+          where d.opcmethod = o.opcmethod and d.opcdefault and d.opcintype in (t.oid, t.typbasetype)
+            and d.opcnamespace <> 'pg_catalog'::pg_catalog.regnamespace)
   from (select * from pg_catalog.pg_index
          where indrelid = $1::pg_catalog.oid and indisvalid and (indisprimary or indisreplident)
          order by indisprimary desc limit 1) i
@@ -29,6 +38,7 @@ select a.attname, n.nspname, t.typname, i.indcollation[k.place - 1] = a.attcolla
   join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
   join pg_catalog.pg_type t on t.oid = a.atttypid
   join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+  join pg_catalog.pg_opclass o on o.oid = i.indclass[k.place - 1]
  where k.place <= i.indnkeyatts
  order by k.place)";
 

@@ -26,7 +26,7 @@ struct KeyColumn {
 using KeyValues = std::vector<std::string>;  // as text, by column of the key
 
 // Of the primary key, or else of the replica identity's index; empty if the table has neither, or one that cannot serve: its
-// collations are not the columns'.
+// collations are not the columns', or its order is not one of the server's own operators.
 [[nodiscard]] Result<std::vector<KeyColumn>> read_key(Connection& sql, std::uint32_t oid, StopSignal stop);
 
 // Rows with keys in (after, end]. Nothing: without that bound.

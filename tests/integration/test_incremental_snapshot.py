@@ -325,3 +325,17 @@ def test_job_of_a_table_that_is_gone_ends(postgres, kafka, topic, make_outboxx):
     assert "does not exist" in jobs(outboxx)[first]["reason"]
     wait_state(outboxx, second, "complete")
     assert jobs(outboxx)[second]["rows"] == 1000
+
+
+@pytest.mark.parametrize("word", ["ltree", "citext"])
+def test_key_whose_operators_are_not_the_servers(word, postgres, kafka, topic, make_outboxx):
+    """Of an extension's type: such a table is read as one without a key."""
+    postgres.execute(f"create extension {word}", f"create table words (word {word} primary key, ident int)",
+                     f"insert into words select ('Word' || n)::{word}, n from generate_series(1, 5000) n")
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [stream("public.words", topic, operations=("read", "insert"), routing_key="ident")],
+                           config=NEVER).start()
+    wait_state(outboxx, request(outboxx, "public.words"), "complete")
+    outboxx.wait_log("the table has no key")
+    messages = consume(kafka.bootstrap(), topic, count=5000)
+    assert sorted(message.json["data"]["ident"] for message in messages) == list(range(1, 5001))
