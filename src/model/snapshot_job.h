@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace outboxx {
@@ -18,11 +17,20 @@ enum class JobKind : std::uint8_t {
   kAdded,      // the configuration, which names a table that it did not name before
 };
 
+// What a column of a key had in the last row that has arrived.
+struct PlaceColumn {
+  std::string name;
+  std::string value;
+  std::string order;  // what it was sorted by, as KeyColumn has it; empty: the record is older than that
+
+  friend bool operator==(const PlaceColumn&, const PlaceColumn&) = default;
+};
+
 // Everything up to there has arrived: the leaves up to leaf_done, and of the leaf key_leaf the rows up to key.
 struct JobPlace {
   std::uint32_t leaf_done = 0;
   std::uint32_t key_leaf = 0;
-  std::vector<std::pair<std::string, std::string>> key;  // column and value; empty: nothing of key_leaf
+  std::vector<PlaceColumn> key;  // empty: nothing of key_leaf
 
   friend bool operator==(const JobPlace&, const JobPlace&) = default;
 };

@@ -34,17 +34,35 @@ std::uint32_t oid(const Json& object, const char* name) {
   return static_cast<std::uint32_t>(number(object, name, std::numeric_limits<std::uint32_t>::max()));
 }
 
+// [name, value, order]; a record may be older than the order.
+std::vector<PlaceColumn> to_place_key(const Json& json) {
+  std::vector<PlaceColumn> key;
+  for (const Json& column : json) {
+    key.push_back({.name = column.at(0).get<std::string>(),
+                   .value = column.at(1).get<std::string>(),
+                   .order = column.size() > 2 ? column.at(2).get<std::string>() : std::string()});
+  }
+  return key;
+}
+
+OrderedJson to_json(const std::vector<PlaceColumn>& key) {
+  OrderedJson json = OrderedJson::array();
+  for (const PlaceColumn& column : key) {
+    json.push_back({column.name, column.value, column.order});
+  }
+  return json;
+}
+
 SnapshotJob to_job(const Json& json) {
-  SnapshotJob job{.id = number(json, "id"),
-                  .kind = json.at("kind").get<std::string>() == kKinds[1] ? JobKind::kAdded : JobKind::kRequested,
-                  .tables = json.at("tables").get<std::vector<std::string>>(),
-                  .where = json.at("where").get<std::string>(),
-                  .is_paused = json.at("paused").get<bool>(),
-                  .tables_done = number(json, "tables_done"),
-                  .place = {.leaf_done = oid(json, "leaf_done"),
-                            .key_leaf = oid(json, "key_leaf"),
-                            .key = json.at("key").get<std::vector<std::pair<std::string, std::string>>>()},
-                  .rows = number(json, "rows")};
+  SnapshotJob job{
+      .id = number(json, "id"),
+      .kind = json.at("kind").get<std::string>() == kKinds[1] ? JobKind::kAdded : JobKind::kRequested,
+      .tables = json.at("tables").get<std::vector<std::string>>(),
+      .where = json.at("where").get<std::string>(),
+      .is_paused = json.at("paused").get<bool>(),
+      .tables_done = number(json, "tables_done"),
+      .place = {.leaf_done = oid(json, "leaf_done"), .key_leaf = oid(json, "key_leaf"), .key = to_place_key(json.at("key"))},
+      .rows = number(json, "rows")};
   if (job.tables_done >= job.tables.size()) {
     throw Json::other_error::create(501, "tables_done", &json);
   }
@@ -69,7 +87,7 @@ OrderedJson to_json(const SnapshotJobs& jobs) {
                      {"rows", job.rows},
                      {"leaf_done", job.place.leaf_done},
                      {"key_leaf", job.place.key_leaf},
-                     {"key", job.place.key}});
+                     {"key", to_json(job.place.key)}});
   }
   return {{"revision", jobs.revision}, {"watches_tables", jobs.watches_tables}, {"queue", std::move(queue)}};
 }

@@ -31,17 +31,17 @@ namespace {
 // A transaction that has been open for so long is not expected to end in the moment that the stream can be held.
 constexpr std::chrono::seconds kLongTransaction{1};
 
-// Where the leaf was left, if its key is what it was.
+// Where the leaf was left, if its key is what it was. In another order, what is left to read may be before that place.
 std::optional<KeyValues> key_before(const JobPlace& place, std::uint32_t leaf, const std::vector<KeyColumn>& key) {
   if (place.key_leaf != leaf || place.key.empty() || place.key.size() != key.size()) {
     return std::nullopt;
   }
   KeyValues values;
   for (std::size_t index = 0; index < key.size(); ++index) {
-    if (place.key[index].first != key[index].name) {
+    if (place.key[index].name != key[index].name || place.key[index].order != key[index].order) {
       return std::nullopt;
     }
-    values.push_back(place.key[index].second);
+    values.push_back(place.key[index].value);
   }
   return values;
 }
@@ -164,7 +164,7 @@ Result<PreparedChunk> ChunkSource::plan_in_transaction(const ChunkRequest& reque
       KeyValues& values = chunk.range.end.emplace();
       for (std::size_t column = 0; column < chunk.key.size(); ++column) {
         values.push_back(end.text(0, static_cast<int>(column)));
-        chunk.next.key.emplace_back(chunk.key[column].name, values.back());
+        chunk.next.key.push_back({.name = chunk.key[column].name, .value = values.back(), .order = chunk.key[column].order});
       }
     }
   }
@@ -187,6 +187,9 @@ Result<OpenChunk> ChunkSource::open_at_point(const PreparedChunk& chunk, StopSig
     return fail(ErrorCode::kPostgresUnreachable, "the table is not what it was a moment ago");
   }
   TRY(lock_tables(sql, {leaf, 1}, stop));
+  if (TRY(read_key(sql, leaf->oid, stop)) != chunk.key) {
+    return fail(ErrorCode::kPostgresUnreachable, "the key of the table is not what it was a moment ago");
+  }
   return OpenChunk{
       .point = point.lsn, .table = *leaf, .copy = copy_range_statement(*leaf, chunk.key, chunk.range, chunk.request.where)};
 }

@@ -24,7 +24,7 @@ namespace {
 // is in pg_catalog, and so is the one of the type, or of what it is a domain over, by which ORDER BY would sort. An extension's
 // type has its own elsewhere, even if the index has that of text.
 constexpr const char* kKeyQuery = R"(
-select a.attname, n.nspname, t.typname,
+select a.attname, n.nspname, t.typname, pg_catalog.concat(a.atttypid, '/', a.attcollation),
        i.indcollation[k.place - 1] = a.attcollation
        and o.opcnamespace = 'pg_catalog'::pg_catalog.regnamespace
        and not exists (
@@ -89,10 +89,12 @@ Result<std::vector<KeyColumn>> read_key(Connection& sql, std::uint32_t oid, Stop
   const QueryResult found = TRY(sql.query(kKeyQuery, {std::to_string(oid)}, catalog_deadline(), stop));
   std::vector<KeyColumn> key;
   for (int row = 0; row < found.rows(); ++row) {
-    if (found.value(row, 3) != "t") {
+    if (found.value(row, 4) != "t") {
       return std::vector<KeyColumn>();
     }
-    key.push_back({.name = found.text(row, 0), .type = quote_sql_table(found.text(row, 1), found.text(row, 2))});
+    key.push_back({.name = found.text(row, 0),
+                   .type = quote_sql_table(found.text(row, 1), found.text(row, 2)),
+                   .order = found.text(row, 3)});
   }
   return key;
 }

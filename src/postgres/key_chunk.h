@@ -20,7 +20,10 @@ namespace outboxx {
 
 struct KeyColumn {
   std::string name;
-  std::string type;  // quoted
+  std::string type;     // quoted
+  std::string order{};  // what it is sorted by: the OIDs of its type and of its collation
+
+  friend bool operator==(const KeyColumn&, const KeyColumn&) = default;
 };
 
 using KeyValues = std::vector<std::string>;  // as text, by column of the key

@@ -339,3 +339,24 @@ def test_key_whose_operators_are_not_the_servers(word, postgres, kafka, topic, m
     outboxx.wait_log("the table has no key")
     messages = consume(kafka.bootstrap(), topic, count=5000)
     assert sorted(message.json["data"]["ident"] for message in messages) == list(range(1, 5001))
+
+
+@pytest.mark.parametrize("change", ["alter ident type text", 'alter word type text collate "en-x-icu"'])
+def test_key_that_is_ordered_anew_between_chunks(change, postgres, kafka, topic, make_outboxx):
+    """What was left to read may sort before what was read: the table is begun anew."""
+    postgres.execute("create table keys (ident int, word text collate \"C\", version int)",
+                     "insert into keys select n, case when n < 10000 then 'B' else 'a' end || n, 0 from generate_series(1, 19999) n",
+                     f"alter table keys add primary key ({'word, ident' if 'word' in change else 'ident'})")
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("keys", topic)], config={**NEVER, **THROTTLE}).start()
+    job = request(outboxx, "public.keys")
+    wait_until(lambda: jobs(outboxx)[job]["rows"] > 0, 20, "a chunk was read")
+    assert post(outboxx, f"/snapshots/{job}/pause")[0] == 202
+    wait_until(lambda: postgres.slot(f"{SLOT}_snapshot") is None, 10, "a paused job keeps no slot")
+    assert jobs(outboxx)[job]["rows"] < 9999
+    postgres.execute(f"alter table keys {change}")
+    assert post(outboxx, f"/snapshots/{job}/resume")[0] == 202
+    wait_state(outboxx, job, "complete")
+    assert outboxx.stop() == 0
+    found = {int(message.json["data"]["ident"]) for message in consume(kafka.bootstrap(), topic)}
+    assert found == set(range(1, 20_000))
