@@ -27,6 +27,7 @@ class MockKafka {
   static constexpr std::int16_t kProduce = 0;  // the protocol's API keys
   static constexpr std::int16_t kListOffsets = 2;
   static constexpr std::int16_t kInitProducerId = 22;
+  static constexpr std::int16_t kAddPartitionsToTxn = 24;
   static constexpr std::int16_t kEndTxn = 26;
 
   MockKafka() {

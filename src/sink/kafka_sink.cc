@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,6 +35,8 @@ namespace {
 
 // What librdkafka and malloc use for a record beside its bytes, roughly; so that tiny records are bounded too.
 constexpr std::size_t kRecordOverhead = 256;
+
+constexpr std::chrono::seconds kPurgeInterval{1};
 
 constexpr std::string_view kIdHeader = "outboxx-id";
 constexpr std::string_view kSplitHeader = "outboxx-split";
@@ -266,7 +269,7 @@ Result<Admission> KafkaSink::not_accepted(rd_kafka_resp_err_t error, const Recor
   if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
     return Admission::kFull;
   }
-  if (error == RD_KAFKA_RESP_ERR__FATAL) {
+  if (is_after_failure(error)) {
     stop_after_fatal_error();
     return Admission::kFull;  // poll() will say why
   }
@@ -290,13 +293,13 @@ void KafkaSink::handle_events() {
   while (const std::unique_ptr<rd_kafka_event_t, EventDeleter> event{rd_kafka_queue_poll(queue_, 0)}) {
     handle_event(event.get());
   }
-  if (has_fatal_error_ && in_flight_records_ == 0) {
-    std::array<char, 512> reason{};
-    const rd_kafka_resp_err_t error = rd_kafka_fatal_error(kafka_, reason.data(), reason.size());
-    fail_for_good({.code = kafka_error_code(error),
-                   .message = std::string("the Kafka producer failed: ") + reason.data(),
-                   .hint = kafka_error_hint(error, {}),
-                   .sqlstate = {}});
+  if (!has_fatal_error_ || failure_) {
+    return;
+  }
+  if (in_flight_records_ > 0) {
+    purge();
+  } else {
+    fail_with_cause();
   }
 }
 
@@ -405,11 +408,40 @@ void KafkaSink::handle_failed_delivery(const rd_kafka_message_t& message) {
 }
 
 // librdkafka announces a fatal error before the delivery report that holds its cause. The purge brings the reports of all
-// that is left within a moment, so that poll() can wait for the cause without a time limit.
+// that is left within a moment, so that poll() can wait for the cause without a time limit. If nothing is left, none comes.
 void KafkaSink::stop_after_fatal_error() {
   if (!std::exchange(has_fatal_error_, true)) {
-    rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    purge();
+    ::eventfd_write(wakeup_.get(), 1);
   }
+}
+
+// Now and then once more: a request that fails late puts its records back behind a purge.
+void KafkaSink::purge() {
+  if (const TimePoint now = Clock::now(); now >= next_purge_) {
+    rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    next_purge_ = now + kPurgeInterval;
+  }
+}
+
+void KafkaSink::fail_with_cause() {
+  std::array<char, 512> reason{};
+  const rd_kafka_resp_err_t error = rd_kafka_fatal_error(kafka_, reason.data(), reason.size());
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR && transactions_) {
+    if (auto cause = transactions_->failure()) {
+      fail_for_good(*std::move(cause));
+    }
+    return;
+  }
+  fail_for_good({.code = kafka_error_code(error),
+                 .message = std::string("the Kafka producer failed: ") + reason.data(),
+                 .hint = kafka_error_hint(error, {}),
+                 .sqlstate = {}});
+}
+
+// Whether the record was refused for what happened to an earlier one: the producer has failed, or its transaction.
+bool KafkaSink::is_after_failure(rd_kafka_resp_err_t error) const {
+  return error == RD_KAFKA_RESP_ERR__FATAL || (transactions_ && error == RD_KAFKA_RESP_ERR__STATE);
 }
 
 void KafkaSink::fail_for_good(Error error) {

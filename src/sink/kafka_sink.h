@@ -77,6 +77,9 @@ class KafkaSink final : public Sink {
   void renew_credentials();
   void handle_failed_delivery(const rd_kafka_message_t& message);
   void stop_after_fatal_error();
+  void purge();
+  void fail_with_cause();
+  [[nodiscard]] bool is_after_failure(rd_kafka_resp_err_t error) const;
   void fail_for_good(Error error);
   void update_gauges();
 
@@ -98,7 +101,8 @@ class KafkaSink final : public Sink {
   std::size_t in_flight_bytes_ = 0;                // with the overhead
   std::size_t in_flight_records_ = 0;
   std::vector<Delivery> deliveries_;
-  std::string id_text_;           // reused
+  std::string id_text_;  // reused
+  TimePoint next_purge_;
   bool has_fatal_error_ = false;  // and its cause may still come with a delivery report
   std::optional<Error> failure_;
   std::vector<std::string> missing_topics_;

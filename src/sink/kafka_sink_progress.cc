@@ -30,7 +30,7 @@ Result<Admission> KafkaSink::produce_progress(const Record& record) {
     if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       return Admission::kFull;
     }
-    if (error == RD_KAFKA_RESP_ERR__FATAL) {
+    if (is_after_failure(error)) {
       stop_after_fatal_error();
       return Admission::kFull;  // poll() will say why
     }

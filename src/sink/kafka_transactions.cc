@@ -15,12 +15,16 @@
 #include "base/time.h"
 #include "base/wait.h"
 #include "sink/kafka_error.h"
+#include "sink/kafka_options.h"
 
 namespace outboxx {
 namespace {
 
 // librdkafka's calls can be taken up again after this local time-out: it says nothing about how the transaction ended.
 constexpr std::chrono::milliseconds kSlice{1000};
+
+// Longer than any broker keeps a transaction open: by then it is ended, whatever is still awaited.
+constexpr std::chrono::milliseconds kCommitMax = kTransactionTimeout + std::chrono::seconds{15};
 
 }  // namespace
 
@@ -74,6 +78,23 @@ Result<bool> KafkaTransactions::ready_to_produce() {
   return true;
 }
 
+std::optional<Error> KafkaTransactions::failure() {
+  const State state = state_.load(std::memory_order_acquire);
+  if (state == State::kCommitting || state == State::kEnded) {
+    return std::nullopt;
+  }
+  if (state != State::kOpen) {
+    return Error{.code = ErrorCode::kKafkaUnreachable,
+                 .message = "records were given up although no Kafka transaction is open",
+                 .hint = {},
+                 .sqlstate = {}};
+  }
+  // It refuses, and names what has made the open transaction fail.
+  rd_kafka_error_t* const error = rd_kafka_begin_transaction(kafka_);
+  CHECK(error != nullptr);
+  return transaction_error(kafka_, "the Kafka transaction failed", error);
+}
+
 void KafkaTransactions::start_commit() {
   CHECK(state_ == State::kOpen);
   state_ = State::kCommitting;
@@ -106,11 +127,12 @@ void KafkaTransactions::run() {
   }
 }
 
-// The whole is bounded by the transaction's own time-out: the broker ends it, and then the commit fails.
+// Records of a topic that was deleted may never be reported: librdkafka waits for them, and no broker ends that.
 rd_kafka_error_t* KafkaTransactions::commit() {
+  const TimePoint deadline = Clock::now() + kCommitMax;
   while (true) {
     rd_kafka_error_t* const error = rd_kafka_commit_transaction(kafka_, static_cast<int>(kSlice.count()));
-    if (error == nullptr || rd_kafka_error_is_retriable(error) == 0 || is_closing_) {
+    if (error == nullptr || rd_kafka_error_is_retriable(error) == 0 || is_closing_ || Clock::now() >= deadline) {
       return error;
     }
     rd_kafka_error_destroy(error);

@@ -35,6 +35,9 @@ class KafkaTransactions {
   // Before a record: begins a transaction if none is open. False while one is being committed.
   [[nodiscard]] Result<bool> ready_to_produce();
 
+  // Why the open transaction has to be given up. Nothing while it is being committed: take_commit() tells then.
+  [[nodiscard]] std::optional<Error> failure();
+
   // Ends the open transaction; take_commit() tells how.
   void start_commit();
   // Nothing yet, a value, or an error: whether the transaction was committed may be unknown then. The producer is spent: a new

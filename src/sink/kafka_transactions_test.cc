@@ -105,5 +105,30 @@ TEST_F(KafkaTransactionsTest, FencedProducerSaysSo) {  // F90
   EXPECT_EQ(ended.error().code, ErrorCode::kFenced) << ended.error().message;
 }
 
+// A right that is missing shows when the transaction takes the partition in, and all its records are purged for it.
+TEST_F(KafkaTransactionsTest, RefusalToTakeAPartitionInIsTheCause) {
+  kafka_.fail_requests(MockKafka::kAddPartitionsToTxn, {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED});
+  EXPECT_EQ(produce(0, "one", 1), Admission::kAccepted);
+  const auto ended = commits();
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, ErrorCode::kKafkaRefused) << ended.error().message;
+  EXPECT_NE(ended.error().message.find("Topic authorization failed"), std::string::npos) << ended.error().message;
+}
+
+TEST_F(KafkaTransactionsTest, RecordAfterOneThatWasRefusedWaitsForTheCause) {
+  EXPECT_EQ(produce(0, "one", 1), Admission::kAccepted);
+  kafka_.fail_requests(MockKafka::kProduce, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});
+  const TimePoint deadline = Clock::now() + kPatience;
+  Result<Admission> admission = Admission::kAccepted;
+  while (admission == Admission::kAccepted && Clock::now() < deadline) {
+    admission = produce(0, "more", 1);
+  }
+  ASSERT_TRUE(admission) << admission.error().message;
+  EXPECT_EQ(*admission, Admission::kFull);
+  const auto ended = commits();
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, ErrorCode::kKafkaRefused) << ended.error().message;
+}
+
 }  // namespace
 }  // namespace outboxx
