@@ -55,12 +55,17 @@ IncrementalSnapshot::IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, 
       is_transactional_(options.is_transactional),
       is_recorded_(options.is_recorded),
       jobs_(std::move(jobs)),
+      failed_(options.failed),
       rows_(parts.sink, parts.metrics, parts.streams, options.format),
       source_(parts.postgres) {
   for (const SnapshotJob& job : jobs_.queue) {
     log::info("going on with a snapshot job", {{"job", job.id}, {"table", job.table()}, {"rows", job.rows}});
   }
   published_revision_ = jobs_.revision + 1;  // none yet
+  if (failed_) {
+    job_ = failed_->job;
+    fail_job(failed_->error);
+  }
   publish();
 }
 
@@ -373,6 +378,9 @@ void IncrementalSnapshot::end_pause(TimePoint now) {
 // Rows that were handed over are right, and come again. In a Kafka transaction they must not come twice.
 Result<> IncrementalSnapshot::lose_chunk(Error error, TimePoint now) {
   if (is_begun_ && is_transactional_) {
+    if (!passes(error)) {
+      failed_ = {.job = job_, .error = error};
+    }
     error.code = ErrorCode::kPostgresUnreachable;
     return fail_with_context("lost a chunk of snapshot job " + std::to_string(job_), std::move(error));
   }

@@ -58,10 +58,17 @@ class IncrementalSnapshot {
     const PostgresOptions& postgres;
     SnapshotMailbox& mailbox;
   };
+  // One that ended with its session: exactly once, what was sent of its chunk had to go.
+  struct FailedJob {
+    std::uint64_t job = 0;
+    Error error;
+  };
+
   struct Options {
     FormatOptions format;
-    bool is_transactional = false;  // exactly once
-    bool is_recorded = true;        // false: jobs end with the process
+    bool is_transactional = false;      // exactly once
+    bool is_recorded = true;            // false: jobs end with the process
+    std::optional<FailedJob> failed{};  // in the last session: it is taken out of the queue
   };
 
   IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, const Options& options);
@@ -98,6 +105,7 @@ class IncrementalSnapshot {
 
   // As they are to be recorded.
   [[nodiscard]] const SnapshotJobs& jobs() const { return jobs_; }
+  [[nodiscard]] const std::optional<FailedJob>& failed() const { return failed_; }  // for the next session
   // An operator waits for it to be recorded.
   [[nodiscard]] std::uint64_t commanded_revision() const { return commanded_revision_; }
   // Accepted by the sink so far.
@@ -138,6 +146,7 @@ class IncrementalSnapshot {
   bool is_transactional_;
   bool is_recorded_;
   SnapshotJobs jobs_;
+  std::optional<FailedJob> failed_;
   std::uint64_t commanded_revision_ = 0;
   std::uint64_t published_revision_ = 0;
   std::uint64_t published_job_ = 0;

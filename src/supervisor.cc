@@ -59,7 +59,8 @@ struct History {
   milliseconds silence_limit = kSilenceLimit;
   SnapshotState snapshot;  // if no state is kept
   SnapshotJobs jobs;       // then too
-  Lsn split_commit;        // the newest transaction that was found to be too large for one Kafka transaction
+  std::optional<IncrementalSnapshot::FailedJob> failed_job;
+  Lsn split_commit;  // the newest transaction that was found to be too large for one Kafka transaction
 };
 
 // What all sessions have in common.
@@ -213,7 +214,8 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
       open.start.state ? open.start.state->jobs : history.jobs,
       {.format = open.start.format,
        .is_transactional = config.progress.is_transactional,
-       .is_recorded = open.start.state.has_value()});
+       .is_recorded = open.start.state.has_value(),
+       .failed = history.failed_job});
   Pipeline pipeline({.stream = *open.stream,
                      .sink = sink,
                      .monitor = &monitor,
@@ -248,6 +250,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
     history.snapshot = snapshot->state();
   }
   history.jobs = incremental.jobs();
+  history.failed_job = incremental.failed();
   history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
   history.silence_limit = next_silence_limit(history.silence_limit, pipeline.peer_was_silent(), moved_forward);
   if (!ended && pipeline.stopping() && retry_after(ended.error(), history.phase, true)) {

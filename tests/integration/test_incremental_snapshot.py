@@ -207,6 +207,26 @@ def test_lost_connection_of_a_job_repeats_nothing_exactly_once(postgres, kafka, 
     assert max(rebuilt.reads.values()) == 1
 
 
+def test_row_that_refuses_the_condition_ends_its_job_exactly_once_too(postgres, kafka, topic, make_outboxx):
+    """The session has to end, for what was sent of the chunk; the next one must not come to the same row."""
+    create_numbers(postgres, 300)
+    postgres.execute("alter table numbers add pad text default repeat('x', 9000)")  # PostgreSQL sends each row at once
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={"sink.kafka.delivery": "exactly_once", **NEVER}).start()
+    bad = request(outboxx, "public.numbers", where="1 / (ident - 200) is not null and pg_sleep(0.002) is not null")
+    good = request(outboxx, "public.numbers", where="ident <= 100")
+    wait_state(outboxx, bad, "failed")
+    assert "division by zero" in jobs(outboxx)[bad]["reason"]
+    wait_state(outboxx, good, "complete")
+    assert outboxx.log.count("reconnecting: ") == 1
+    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, config=COMMITTED))
+    assert sorted(rebuilt.rows) == list(range(1, 101)) and max(rebuilt.reads.values()) == 1
+    assert outboxx.stop() == 0
+    outboxx.start()
+    wait_delivered(postgres)
+    assert bad not in jobs(outboxx)
+
+
 def test_canceled_job_whose_chunk_fails_ends_nothing_else(postgres, start_kafka, topic, make_outboxx):
     """The chunk is read to its end although nobody wants it any more, and the job that would fail is gone."""
     create_numbers(postgres, 5000)
