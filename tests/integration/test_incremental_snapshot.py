@@ -202,7 +202,7 @@ def test_lost_connection_of_a_job_repeats_nothing_exactly_once(postgres, kafka, 
     assert postgres.terminate_backend("state = 'active' and query like '%COPY (SELECT%'") == 1
     outboxx.wait_log("reconnecting: lost a chunk of snapshot job")
     wait_state(outboxx, job, "complete")
-    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, config=COMMITTED))
+    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, count=300, config=COMMITTED))
     check_equal(rebuilt, rows_of(postgres, "numbers", f"{NUMBERS}, pad"))
     assert max(rebuilt.reads.values()) == 1
 
@@ -219,7 +219,7 @@ def test_row_that_refuses_the_condition_ends_its_job_exactly_once_too(postgres, 
     assert "division by zero" in jobs(outboxx)[bad]["reason"]
     wait_state(outboxx, good, "complete")
     assert outboxx.log.count("reconnecting: ") == 1
-    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, config=COMMITTED))
+    rebuilt = Rebuilt(consume(kafka.bootstrap(), topic, count=100, config=COMMITTED))
     assert sorted(rebuilt.rows) == list(range(1, 101)) and max(rebuilt.reads.values()) == 1
     assert outboxx.stop() == 0
     outboxx.start()
