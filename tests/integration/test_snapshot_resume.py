@@ -195,7 +195,7 @@ def test_table_that_is_truncated_while_the_snapshot_is_opened_is_not_taken_for_e
     kafka.create_topic(topic)
     outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={"source.postgres.snapshot.connections": 16})
     outboxx.start(ready=False)
-    readers = "select count(*) from pg_stat_activity where query like 'SET TRANSACTION SNAPSHOT%'"
+    readers = "select count(*) from pg_stat_activity where query like 'SET LOCAL lock_timeout%'"
     wait_until(lambda: postgres.value(readers) > 0, 20, "the first connection has the snapshot", interval=0.001)
     outboxx.signal(signal.SIGSTOP)
     assert "snapshot started" not in outboxx.log
