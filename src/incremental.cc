@@ -249,7 +249,7 @@ void IncrementalSnapshot::take_prepared(TimePoint now) {
 
 void IncrementalSnapshot::warn_of_pauses(const std::string& table) {
   if (prepared_->key.empty() && std::exchange(warned_table_, table) != table) {
-    log::warn("the table has no key: the stream stands still while it is read as a whole", {{"table", table}});
+    log::warn("the table has no key that can serve: the stream stands still while it is read as a whole", {{"table", table}});
   }
   if (prepared_->is_standby && std::exchange(warned_job_, job_) != job_) {
     log::warn("the server is a standby: the stream stands still for up to 15 s before each chunk",

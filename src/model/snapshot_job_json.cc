@@ -1,5 +1,6 @@
 #include "model/snapshot_job_json.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -45,8 +46,21 @@ std::vector<PlaceColumn> to_place_key(const Json& json) {
   return key;
 }
 
+bool is_utf8(const std::string& text) {
+  try {
+    return !Json(text).dump().empty();
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
+// A key that is no UTF-8, in a database of SQL_ASCII, cannot stand in the record, and another must not stand for it: rows
+// between the two would never be read. Its leaf is begun anew after a restart.
 OrderedJson to_json(const std::vector<PlaceColumn>& key) {
   OrderedJson json = OrderedJson::array();
+  if (!std::ranges::all_of(key, is_utf8, &PlaceColumn::value)) {
+    return json;
+  }
   for (const PlaceColumn& column : key) {
     json.push_back({column.name, column.value, column.order});
   }

@@ -114,6 +114,18 @@ TEST(SnapshotJobs, TakeAPlaceOfARecordThatDoesNotSayItsOrder) {
   EXPECT_EQ(decode_state_record(text), record);
 }
 
+TEST(SnapshotJobs, ForgetAPlaceThatTheRecordCannotHold) {
+  StateRecord record = record_with({.revision = 17});
+  record.jobs.queue.push_back(
+      {.id = 16,
+       .tables = {"public.a"},
+       .where = {},
+       .place = {.leaf_done = 7, .key_leaf = 8, .key = {{"id", "1", "23/0"}, {"name", "caf\xE9", "25/0"}}}});
+  const std::string text = encode(record);
+  record.jobs.queue[0].place.key.clear();
+  EXPECT_EQ(decode_state_record(text), record);
+}
+
 TEST(StateHistory, TakesTheRecordWithTheNewerJobs) {
   StateHistory history("p");
   StateRecord older = record_with({.revision = 1});
