@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "sink/kafka_options.h"
+
 namespace outboxx {
 
 struct ConsumedRecord {
@@ -44,6 +46,12 @@ class MockKafka {
   MockKafka& operator=(const MockKafka&) = delete;
 
   [[nodiscard]] std::string brokers() const { return rd_kafka_mock_cluster_bootstraps(cluster_); }
+  [[nodiscard]] KafkaOptions options() const {
+    KafkaOptions options;
+    options.brokers = {brokers()};
+    options.tls = false;
+    return options;
+  }
   void create_topic(const std::string& topic, int partitions) {
     rd_kafka_mock_topic_create(cluster_, topic.c_str(), partitions, 1);
   }

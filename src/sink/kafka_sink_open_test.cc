@@ -27,11 +27,7 @@ constexpr seconds kPatience{30};
 
 class KafkaSinkOpenTest : public testing::Test {
  protected:
-  KafkaSinkOpenTest() {
-    options_.brokers = {kafka_.brokers()};
-    options_.tls = false;
-    kafka_.create_topic("t", 1);
-  }
+  KafkaSinkOpenTest() { kafka_.create_topic("t", 1); }
 
   void create(const std::vector<std::string>& topics = {"t"}) {
     auto sink = KafkaSink::create(options_, topics, metrics_);
@@ -47,7 +43,7 @@ class KafkaSinkOpenTest : public testing::Test {
   }
 
   MockKafka kafka_;
-  KafkaOptions options_;
+  KafkaOptions options_ = kafka_.options();
   Metrics metrics_;
   std::unique_ptr<KafkaSink> sink_;
 };

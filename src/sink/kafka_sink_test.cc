@@ -36,8 +36,6 @@ constexpr seconds kPatience{30};
 class KafkaSinkTest : public testing::Test {
  protected:
   KafkaSinkTest() {
-    options_.brokers = {kafka_.brokers()};
-    options_.tls = false;
     options_.id_header = false;
     // Waits of production length between attempts would make the tests slow.
     options_.properties = {{"reconnect.backoff.ms", "10"}, {"reconnect.backoff.max.ms", "50"}, {"retry.backoff.ms", "10"}};
@@ -112,7 +110,7 @@ class KafkaSinkTest : public testing::Test {
   }
 
   MockKafka kafka_;
-  KafkaOptions options_;
+  KafkaOptions options_ = kafka_.options();
   Metrics metrics_;
   std::unique_ptr<KafkaSink> sink_;
   Units units_;

@@ -9,7 +9,6 @@
 #include "base/time.h"
 #include "base/wait.h"
 #include "sink/kafka_mock.h"
-#include "sink/kafka_options.h"
 
 namespace outboxx {
 namespace {
@@ -19,10 +18,7 @@ using std::chrono::seconds;
 TEST(KafkaStateTopicTest, ReadEndsInTimeWhileTheLeaderIsAway) {
   MockKafka kafka;
   kafka.create_topic("state", 1);
-  KafkaOptions options;
-  options.brokers = {kafka.brokers()};
-  options.tls = false;
-  const auto topic = KafkaStateTopic::open(options, "state", Clock::now() + seconds(30), StopSignal{});
+  const auto topic = KafkaStateTopic::open(kafka.options(), "state", Clock::now() + seconds(30), StopSignal{});
   ASSERT_TRUE(topic) << topic.error().message;
   const auto before = (*topic)->read("pipeline", Clock::now() + seconds(30), StopSignal{});
   ASSERT_TRUE(before) << before.error().message;

@@ -30,8 +30,6 @@ class KafkaTransactionsTest : public testing::Test {
  protected:
   KafkaTransactionsTest() {
     options_.delivery = DeliveryMode::kExactlyOnce;
-    options_.brokers = {kafka_.brokers()};
-    options_.tls = false;
     options_.state_topic = "state";
     options_.transactional_id = "pipeline";
     options_.properties = {{"reconnect.backoff.ms", "10"}, {"reconnect.backoff.max.ms", "50"}, {"retry.backoff.ms", "10"}};
@@ -68,7 +66,7 @@ class KafkaTransactionsTest : public testing::Test {
   }
 
   MockKafka kafka_;
-  KafkaOptions options_;
+  KafkaOptions options_ = kafka_.options();
   Metrics metrics_;
   std::unique_ptr<KafkaSink> sink_;
 };

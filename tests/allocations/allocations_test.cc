@@ -108,9 +108,7 @@ TEST_P(AllocationsTest, PipelineAllocatesNothingPerRow) {
 TEST_P(AllocationsTest, KafkaSinkAllocatesNothingPerRow) {
   MockKafka kafka;
   kafka.create_topic("benchmark", 1);
-  KafkaOptions options;
-  options.brokers = {kafka.brokers()};
-  options.tls = false;
+  KafkaOptions options = kafka.options();
   auto sink = KafkaSink::create(options, std::vector<std::string>{"benchmark"}, metrics_);
   ASSERT_TRUE(sink) << sink.error().message;
   const auto opened = (*sink)->open(Clock::now() + std::chrono::seconds(30), StopSignal{});

@@ -32,6 +32,13 @@ def wait_delivered(postgres, deadline=60):
     wait_until(lambda: postgres.slot(SLOT)["confirmed_flush_lsn"] >= target, deadline, "the slot has confirmed everything")
 
 
+def pause_after_a_chunk(postgres, outboxx, job):
+    """A paused job keeps no slot."""
+    wait_until(lambda: jobs(outboxx)[job]["rows"] > 0, 20, "a chunk was read")
+    assert post(outboxx, f"/snapshots/{job}/pause") == (202, {"id": job})
+    wait_until(lambda: postgres.slot(f"{SLOT}_snapshot") is None, 10, "its slot is dropped")
+
+
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 def test_tables_are_equal_although_others_write(delivery, postgres, kafka, topic, make_outboxx):
     """Inserts, updates, deletes, changes of the key, and moves between partitions."""
@@ -335,9 +342,7 @@ def test_job_of_a_table_that_is_gone_ends(postgres, kafka, topic, make_outboxx):
     outboxx = make_outboxx(postgres, kafka, [reading(name, f"{topic}.{name}") for name in ("numbers", "others")],
                            config={**NEVER, **THROTTLE}).start()
     first = request(outboxx, "public.numbers")
-    wait_until(lambda: jobs(outboxx)[first]["rows"] > 0, 20, "a chunk was read")
-    assert post(outboxx, f"/snapshots/{first}/pause")[0] == 202
-    wait_until(lambda: postgres.slot(f"{SLOT}_snapshot") is None, 10, "a paused job keeps no slot")
+    pause_after_a_chunk(postgres, outboxx, first)
     postgres.execute("drop table numbers")
     assert post(outboxx, f"/snapshots/{first}/resume")[0] == 202
     second = request(outboxx, "public.others", where="ident <= 1000")
@@ -370,9 +375,7 @@ def test_key_that_is_ordered_anew_between_chunks(change, postgres, kafka, topic,
     kafka.create_topic(topic, 3)
     outboxx = make_outboxx(postgres, kafka, [reading("keys", topic)], config={**NEVER, **THROTTLE}).start()
     job = request(outboxx, "public.keys")
-    wait_until(lambda: jobs(outboxx)[job]["rows"] > 0, 20, "a chunk was read")
-    assert post(outboxx, f"/snapshots/{job}/pause")[0] == 202
-    wait_until(lambda: postgres.slot(f"{SLOT}_snapshot") is None, 10, "a paused job keeps no slot")
+    pause_after_a_chunk(postgres, outboxx, job)
     assert jobs(outboxx)[job]["rows"] < 9999
     postgres.execute(f"alter table keys {change}")
     assert post(outboxx, f"/snapshots/{job}/resume")[0] == 202
