@@ -50,6 +50,7 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       holds_for_snapshot_(parts.snapshot != nullptr),
       incremental_(parts.incremental),
       ends_with_snapshot_(start.ends_with_snapshot),
+      begun_at_(start.confirmed_flush),
       wal_sender_timeout_(start.wal_sender_timeout),
       silence_limit_(start.silence_limit),
       turned_at_(now),
@@ -64,12 +65,12 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
     dispatcher_.mark_split(start.split_commit);
   }
   recorded_jobs_ = start.state ? start.state->jobs.revision : 0;
-  if (snapshot_ != nullptr) {
-    hold_at(snapshot_->point());
-  }
 }
 
 Result<> Session::begin(TimePoint now) {
+  if (snapshot_ != nullptr) {
+    TRY(hold_at(snapshot_->point()));
+  }
   TRY(check_recorded(tracker_.flushed()));
   return send_status(now);  // asks for a reply: proves the line in both directions
 }

@@ -90,8 +90,9 @@ class Session {
   [[nodiscard]] Result<> turn(Ready ready, TimePoint now);
 
   // Takes all transactions whose commit record starts before point and then no message until release(): as with a full sink,
-  // PostgreSQL is answered and not read. No transaction that commits at or after point may have been taken.
-  void hold_at(Lsn point);
+  // PostgreSQL is answered and not read. kPostgresUnreachable: a transaction that commits at or after point was taken, so the
+  // point is another server's, one that lags behind.
+  [[nodiscard]] Result<> hold_at(Lsn point);
   // All before the point were taken.
   [[nodiscard]] bool held() const { return hold_ == Hold::kReached; }
   [[nodiscard]] Result<> release(TimePoint now);
@@ -169,6 +170,7 @@ class Session {
   std::vector<pollfd> snapshot_fds_;
   Hold hold_ = Hold::kNone;
   Lsn hold_point_;
+  Lsn begun_at_;                         // what had been confirmed before
   std::optional<WalData> held_message_;  // the Begin at which it is held; valid until the stream's next receive()
   std::uint64_t recorded_revision_ = 0;  // of the snapshot, as the last record says it
   State state_ = State::kStreaming;

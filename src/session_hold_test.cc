@@ -71,7 +71,7 @@ class SessionHold : public testing::Test {
 
 TEST_F(SessionHold, TransactionsBeforeThePointAreTakenAndTheFirstAtItWaits) {
   Session session = start(100);
-  session.hold_at(Lsn{300});
+  ASSERT_TRUE(session.hold_at(Lsn{300}));
   transaction(200, 210, "1");
   transaction(299, 305, "2");  // its commit record starts before the point and ends after it
   transaction(305, 310, "3");
@@ -87,7 +87,7 @@ TEST_F(SessionHold, TransactionsBeforeThePointAreTakenAndTheFirstAtItWaits) {
 
 TEST_F(SessionHold, TransactionThatCommitsAtThePointIsHeldWholeAndComesAfterwards) {
   Session session = start(100);
-  session.hold_at(Lsn{300});
+  ASSERT_TRUE(session.hold_at(Lsn{300}));
   transaction(300, 310, "1");
   turns(session, 5);
   EXPECT_TRUE(session.held());
@@ -103,7 +103,7 @@ TEST_F(SessionHold, TransactionThatCommitsAtThePointIsHeldWholeAndComesAfterward
 
 TEST_F(SessionHold, KeepaliveTellsThatThePointIsReached) {
   Session session = start(100);
-  session.hold_at(Lsn{300});
+  ASSERT_TRUE(session.hold_at(Lsn{300}));
   stream.keepalive(299);
   turns(session, 2);
   EXPECT_FALSE(session.held());
@@ -114,7 +114,7 @@ TEST_F(SessionHold, KeepaliveTellsThatThePointIsReached) {
 
 TEST_F(SessionHold, PointThatIsPassedAlreadyIsReachedAtOnce) {
   Session session = start(300);
-  session.hold_at(Lsn{300});
+  ASSERT_TRUE(session.hold_at(Lsn{300}));
   EXPECT_TRUE(session.held());
   transaction(310, 320, "1");
   turns(session, 3);
@@ -122,9 +122,34 @@ TEST_F(SessionHold, PointThatIsPassedAlreadyIsReachedAtOnce) {
   EXPECT_EQ(stream.unread(), 4);
 }
 
+TEST_F(SessionHold, PointBehindWhatWasTakenIsAnotherServers) {
+  Session session = start(100);
+  transaction(200, 210, "1");
+  turns(session, 3);
+  const auto held = session.hold_at(Lsn{205});
+  ASSERT_FALSE(held);
+  EXPECT_EQ(held.error().code, ErrorCode::kPostgresUnreachable);
+  EXPECT_EQ(held.error().message,
+            "the snapshot was made at 0/CD, and the stream has passed that: its connection reached another server, which lags "
+            "behind");
+}
+
+TEST_F(SessionHold, PointBehindWhatAnEarlierSessionConfirmedIsAnotherServers) {
+  EXPECT_FALSE(start(100).hold_at(Lsn{99}));
+}
+
+TEST_F(SessionHold, PointAmidAnOpenTransactionIsAnotherServers) {
+  Session session = start(100);
+  stream.wal(200, Pgoutput::begin(200));
+  stream.wal(0, Pgoutput::relation(1, "orders", {"id", "v"}));
+  stream.wal(150, Pgoutput::insert(1, {"1", "x"}));
+  turns(session, 1);
+  EXPECT_FALSE(session.hold_at(Lsn{160}));
+}
+
 TEST_F(SessionHold, StatusUpdatesGoOnAndConfirmNothingBeyondThePoint) {
   Session session = start(100);
-  session.hold_at(Lsn{300});
+  ASSERT_TRUE(session.hold_at(Lsn{300}));
   transaction(200, 210, "1");
   transaction(400, 410, "2");
   turns(session, 3);
@@ -140,7 +165,7 @@ TEST_F(SessionHold, StatusUpdatesGoOnAndConfirmNothingBeyondThePoint) {
 
 TEST_F(SessionHold, StopWhileHeldLeavesTheHeldTransactionForTheNextSession) {
   Session session = start(100);
-  session.hold_at(Lsn{300});
+  ASSERT_TRUE(session.hold_at(Lsn{300}));
   transaction(200, 210, "1");
   transaction(400, 410, "2");
   turns(session, 3);

@@ -1,6 +1,8 @@
 // Session, what it does for snapshots: holds the stream where they were made, and has their rows handed over meanwhile.
+#include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -32,12 +34,20 @@ Result<> Session::take_wal(const WalData& wal, TimePoint now) {
   return {};
 }
 
-void Session::hold_at(Lsn point) {
-  CHECK(hold_ == Hold::kNone && !(tracker_.in_transaction() && dispatcher_.open_commit() >= point));
-  CHECK(tracker_.data_received() <= point);  // else rows of the snapshot would follow newer changes
+Result<> Session::hold_at(Lsn point) {
+  CHECK(hold_ == Hold::kNone);
+  const bool is_amid_a_newer = tracker_.in_transaction() && dispatcher_.open_commit() >= point;
+  if (is_amid_a_newer || point < std::max(tracker_.data_received(), begun_at_)) {
+    // Rows of this snapshot would follow newer changes. The stream's own server is never behind what it has sent.
+    return fail(ErrorCode::kPostgresUnreachable,
+                "the snapshot was made at " + to_string(point) +
+                    ", and the stream has passed that: its connection reached another server, which lags behind",
+                "Name one server in the connection string, or add target_session_attrs=read-write to it.");
+  }
   hold_ = Hold::kWanted;
   hold_point_ = point;
   check_hold();
+  return {};
 }
 
 void Session::check_hold() {
@@ -97,7 +107,7 @@ Result<> Session::follow_wish(TimePoint now) {
     more_buffered_ = true;
   }
   if (wish == IncrementalSnapshot::Wish::kHold && hold_ == Hold::kNone) {
-    hold_at(incremental_->point());
+    TRY(hold_at(incremental_->point()));
   }
   if (wish == IncrementalSnapshot::Wish::kHold || (held() && stopping())) {
     return {};
