@@ -33,6 +33,11 @@ log::Level log_level(int syslog_level, std::string_view facility, std::string_vi
   return syslog_level <= kSyslogInfo ? log::Level::kInfo : log::Level::kDebug;
 }
 
+// librdkafka's code for a failed authentication is also that of a connection which ended before the broker had answered.
+bool is_refusal(rd_kafka_resp_err_t error, std::string_view reason) {
+  return error == RD_KAFKA_RESP_ERR__AUTHENTICATION && !reason.contains("handshake failed: Local: ");
+}
+
 }  // namespace
 
 void KafkaHealth::on_error(rd_kafka_resp_err_t error, std::string_view reason) {
@@ -41,11 +46,11 @@ void KafkaHealth::on_error(rd_kafka_resp_err_t error, std::string_view reason) {
     return;
   }
   last_reason_ = reason;
-  const bool is_authentication = error == RD_KAFKA_RESP_ERR__AUTHENTICATION;
-  if (is_authentication) {
+  const bool is_refused = is_refusal(error, reason);
+  if (is_refused) {
     authentication_failure_ = reason;
   }
-  const log::Level level = is_authentication && was_reachable_ ? log::Level::kError : log::Level::kWarn;
+  const log::Level level = is_refused && was_reachable_ ? log::Level::kError : log::Level::kWarn;
   log::write(is_repeated(error) ? log::Level::kDebug : level, "Kafka connection failed",
              {{"error", rd_kafka_err2name(error)}, {"reason", reason}});
 }

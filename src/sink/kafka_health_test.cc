@@ -50,5 +50,20 @@ TEST(KafkaHealth, ForgetsAnAuthenticationFailureOnceABrokerAnswers) {
   EXPECT_FALSE(health.authentication_failure());
 }
 
+TEST(KafkaHealth, ConnectionThatEndsAmidTheHandshakeIsNoRefusal) {
+  Metrics metrics;
+  KafkaHealth health(metrics);
+  health.on_error(
+      RD_KAFKA_RESP_ERR__AUTHENTICATION,
+      "sasl_ssl://kafka:9093/bootstrap: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's "
+      "supported mechanisms: (n/a) (after 0ms in state DOWN)");
+  EXPECT_FALSE(health.authentication_failure());
+  health.on_error(
+      RD_KAFKA_RESP_ERR__AUTHENTICATION,
+      "sasl_ssl://kafka:9093/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's "
+      "supported mechanisms: SCRAM-SHA-512");
+  EXPECT_TRUE(health.authentication_failure());
+}
+
 }  // namespace
 }  // namespace outboxx
