@@ -82,7 +82,10 @@ Result<> Session::serve_snapshot(TimePoint now) {
     holds_for_snapshot_ = false;
     return release(now);
   }
-  stop(now);
+  // Not before all have arrived: a stop gives up what takes too long, and is a success.
+  if (all_settled()) {
+    stop(now);
+  }
   return {};
 }
 

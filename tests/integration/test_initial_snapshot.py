@@ -191,6 +191,26 @@ def test_mode_only_reads_and_ends(postgres, kafka, topic, make_outboxx):
     assert len(reads(kafka, topic)) == 2000
 
 
+def test_mode_only_ends_when_kafka_has_all_rows_however_long_that_takes(postgres, kafka, topic, make_outboxx):
+    """A stop gives up what is not delivered in time, as it comes again. Here nothing would come again."""
+    create_table(postgres, "orders", 1000)
+    kafka.create_topic(topic)
+    config = {"source.postgres.snapshot.mode": "only", "pipeline.drain_timeout_ms": 0}
+    outboxx = make_outboxx(postgres, kafka, [reading("orders", topic)], config=config)
+    with postgres.connect() as owner, owner.transaction():
+        owner.execute("lock table orders in access exclusive mode")
+        outboxx.start(ready=False)
+        waiting = "select count(*) from pg_locks where not granted and relation = 'orders'::regclass"
+        wait_until(lambda: postgres.value(waiting) > 0, 30, "it wants to read the table")
+        kafka.pause()
+    wait_until(lambda: outboxx.metrics()["outboxx_in_flight_records"] == 1000, 30, "all rows are read, and none has arrived")
+    postgres.execute("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender'")
+    outboxx.wait_log("reconnecting")
+    kafka.resume()
+    assert outboxx.wait_exit() == 0, outboxx.log
+    assert {message.json["data"]["ident"] for message in reads(kafka, topic)} == set(range(1, 1001))
+
+
 def test_mode_never_and_an_adopted_slot_read_nothing(postgres, kafka, topic, make_outboxx):
     create_table(postgres, "orders", 100)
     kafka.create_topic(topic)
