@@ -56,6 +56,9 @@ void read_transaction(const ConfigTable& transaction, ProgressOptions& options) 
 
 void read_delivery(const ConfigTable& kafka, Config& config) {
   kafka.read_choice("delivery", std::span<const Choice<DeliveryMode>>(kDeliveries), config.kafka.delivery);
+  if (config.sink != SinkType::kKafka) {  // [sink.kafka] may stay in the file while standard output is tried
+    config.kafka.delivery = DeliveryMode::kAtLeastOnce;
+  }
   config.progress.is_transactional = config.kafka.delivery == DeliveryMode::kExactlyOnce;
   read_transaction(kafka.table("transaction"), config.progress);
 }
@@ -77,7 +80,7 @@ void read_state(const ConfigTable& state, Config& config) {
     fault("mode", is_stdout ? "must be \"file\", with a file, or \"none\" for the sink \"stdout\""
                             : "must be \"topic\" or \"none\" for the sink \"kafka\"");
   }
-  if (options.mode == StateMode::kNone && config.progress.is_transactional && !is_stdout) {
+  if (options.mode == StateMode::kNone && config.progress.is_transactional) {
     fault("mode", "must be \"topic\": sink.kafka.delivery is \"exactly_once\", and records its position there");
   }
   for (const StreamConfig& stream : config.streams) {
@@ -106,7 +109,7 @@ void check_snapshot_mode(const ConfigTable& root, const Config& config) {
     const TomlValue* const value = snapshot.find("mode");
     snapshot.report().fault(value == nullptr ? snapshot.position() : value->position, snapshot.full_name("mode"), problem);
   };
-  if (config.progress.is_transactional && config.sink == SinkType::kKafka) {
+  if (config.progress.is_transactional) {
     fault("\"only\" keeps no record of how far it came, so sink.kafka.delivery cannot be \"exactly_once\"");
   }
   if (std::ranges::none_of(config.streams, [](const StreamConfig& stream) { return stream.operations.read; })) {

@@ -217,6 +217,15 @@ TEST_F(ConfigVersions, StandardOutputNeedsNoKafka) {
   EXPECT_EQ(parse(text.str()).sink, SinkType::kStdout);
 }
 
+TEST_F(ConfigVersions, StandardOutputHasNoKafkaTransactions) {
+  ConfigFile text;
+  text.sink = "[sink]\ntype = \"stdout\"\n";
+  text.kafka += "delivery = \"exactly_once\"\n";
+  const Config config = parse(text.str());
+  EXPECT_EQ(config.kafka.delivery, DeliveryMode::kAtLeastOnce);
+  EXPECT_FALSE(config.progress.is_transactional);
+}
+
 // The documentation is checked against the code, so that neither is changed alone.
 TEST(ConfigDocumentation, HasARowForEveryKeyAndNoOther) {
   const std::string text = read_text("../../docs/configuration.md");
