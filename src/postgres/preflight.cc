@@ -198,7 +198,9 @@ Result<> require(std::span<const Check> checks, log::Level warnings) {
       hints += fmt::format("{}({}) {}", hints.empty() ? "" : " ", index + 1, failures[index]->hint);
     }
   }
-  return fail(failures[0]->code, std::move(messages), std::move(hints));
+  const auto lasts = [](const Check* failure) { return failure->code != ErrorCode::kPostgresUnreachable; };
+  const auto first = std::ranges::find_if(failures, lasts);
+  return fail(first == failures.end() ? failures[0]->code : (*first)->code, std::move(messages), std::move(hints));
 }
 
 Check passed_check(std::string name, std::string message) {

@@ -211,6 +211,7 @@ std::vector<Check> check_capacity(const ServerState& server, const std::optional
   }
   if (!slot || !slot->is_active) {
     add("max_wal_senders", "WAL senders", server.wal_senders_used, server.wal_senders_max);
+    checks.back().code = ErrorCode::kPostgresUnreachable;  // a backup ends, as for connections
   }
   return checks;
 }

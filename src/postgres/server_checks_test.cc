@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/lsn.h"
 #include "model/stream.h"
 #include "postgres/options.h"
@@ -137,6 +138,16 @@ TEST(CheckCapacity, AsksForAWalSenderOnlyIfOurSlotIsFree) {
             Lines{"max_wal_senders: all 10 WAL senders are in use"});
   slot.is_active = true;
   EXPECT_EQ(problems(check_capacity(server, slot), Check::Status::kFailed), Lines{});
+}
+
+// After a restart of the server all that replicates comes back at once, and a base backup ends.
+TEST(CheckCapacity, WalSendersThatAreAllInUseMayPass) {
+  ServerState server = healthy_server();
+  server.wal_senders_used = 10;
+  std::vector<Check> checks = check_capacity(server, SlotState{});
+  EXPECT_EQ(require(checks, log::Level::kDebug).error().code, ErrorCode::kPostgresUnreachable);
+  checks.push_back(failed_check("table", "it does not exist", ""));
+  EXPECT_EQ(require(checks, log::Level::kDebug).error().code, ErrorCode::kPostgresMisconfigured);
 }
 
 class AbsentPublication : public testing::Test {

@@ -48,7 +48,7 @@ VerboseText take_sqlstate(std::string_view text) {
 // The server answered, and then libpq gave up without a SQLSTATE. These may work next time; all others are TLS or
 // authentication settings of ours. libpq's texts are English as long as nobody calls setlocale(3).
 bool may_pass(std::string_view text) {
-  static constexpr std::array<std::string_view, 9> kTexts = {
+  static constexpr std::array<std::string_view, 11> kTexts = {
       "server closed the connection unexpectedly",
       "could not receive",
       "could not send",
@@ -56,8 +56,10 @@ bool may_pass(std::string_view text) {
       "SSL SYSCALL error",
       "unexpected eof while reading",  // OpenSSL 3, of a peer that went away
       "SSL connection has been closed unexpectedly",
-      "hot standby mode",  // target_session_attrs: a failover changes it
-      "session is",        // "session is read-only", "session is not read-only"
+      "could not fork new process",          // the server has no memory for one, and tells so without SQLSTATE,
+      "error response during SSL exchange",  // or in place of its answer to the request for TLS
+      "hot standby mode",                    // target_session_attrs: a failover changes it
+      "session is",                          // "session is read-only", "session is not read-only"
   };
   return std::ranges::any_of(kTexts, [text](std::string_view part) { return text.contains(part); });
 }

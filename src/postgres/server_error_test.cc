@@ -88,6 +88,11 @@ TEST(ErrorOfConnect, AnsweredWithoutSqlstateIsASettingUnlessTheLineBroke) {
   EXPECT_EQ(connect_error("x failed: session is read-only\n").code, ErrorCode::kPostgresUnreachable);
   EXPECT_EQ(connect_error("x failed: server closed the connection unexpectedly\n\tThis probably means\n").code,
             ErrorCode::kPostgresUnreachable);
+  // A server without memory for a process, with and without TLS.
+  EXPECT_EQ(connect_error("x failed: server sent an error response during SSL exchange\n").code,
+            ErrorCode::kPostgresUnreachable);
+  EXPECT_EQ(connect_error("x failed: could not fork new process for connection: Cannot allocate memory\n").code,
+            ErrorCode::kPostgresUnreachable);
 }
 
 TEST(OneLine, JoinsLinesAndDropsAdviceAndSourceLocation) {
