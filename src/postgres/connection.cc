@@ -204,11 +204,12 @@ Result<> Connection::pin_settings(bool pin_time_zone, TimePoint deadline, StopSi
   if (server_version() >= kFirstVersionWithTransactionTimeout) {
     TRY(query("SET transaction_timeout TO 0", {}, deadline, stop));  // older servers would refuse it in the start-up packet
   }
-  const std::array<std::pair<const char*, const char*>, 6> wanted = {{{"client_encoding", encoding},
+  const std::array<std::pair<const char*, const char*>, 7> wanted = {{{"client_encoding", encoding},
                                                                       {"DateStyle", "ISO"},
                                                                       {"IntervalStyle", "postgres"},
                                                                       {"bytea_output", "hex"},
                                                                       {"extra_float_digits", "3"},
+                                                                      {"client_min_messages", "warning"},
                                                                       {"TimeZone", "UTC"}}};
   std::string sql;
   for (const auto& [name, value] : wanted) {

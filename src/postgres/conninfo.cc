@@ -172,7 +172,8 @@ void add_session_parameters(Parameters& parameters, const PostgresOptions& optio
   std::string& settings = parameters["options"];
   settings +=
       " -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=3"
-      " -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0";
+      " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0"
+      " -c client_min_messages=warning";  // of rows that are being skipped, PostgreSQL 18 only warns
   if (options.pin_time_zone) {
     settings += " -c timezone=UTC";
   }

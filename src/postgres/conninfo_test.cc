@@ -75,8 +75,8 @@ TEST_F(ConninfoTest, MergesTheServiceThatTheStringNames) {
 TEST_F(ConninfoTest, OursComeLastInTheOptionsSoThatTheyWin) {
   EXPECT_EQ(read("host=a options='-c datestyle=German'").parameters.at("options"),
             "-c datestyle=German -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=3 -c "
-            "statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c timezone=UTC -c "
-            "search_path=pg_catalog");
+            "statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c "
+            "client_min_messages=warning -c timezone=UTC -c search_path=pg_catalog");
 }
 
 TEST_F(ConninfoTest, LeavesTheTimeZoneIfAsked) {

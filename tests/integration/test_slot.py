@@ -132,8 +132,9 @@ def test_f19_reason_of_a_terminated_walsender_is_told(postgres, kafka, topic, ma
 
 @pytest.mark.parametrize("version", [15, 18])
 def test_f19_dropped_publication_ends_the_stream_with_a_clear_message(version, start_postgres, kafka, topic, make_outboxx):
-    """The server refuses to decode, or (18) skips the changes with a warning that is easily overheard."""
+    """The server refuses to decode, or (18) skips the changes with a warning that is easily overheard, or not wanted."""
     postgres = start_postgres(version)
+    postgres.execute("alter database postgres set client_min_messages = error")
     outboxx = prepared(make_outboxx, postgres, kafka, topic).start()
     postgres.execute(INSERT.format(1, 1))
     assert ids(kafka, topic, 1) == [1]
@@ -176,8 +177,11 @@ def test_f34_table_without_replica_identity_can_be_streamed_for_inserts(postgres
 
 
 def test_f49_wait_for_an_old_transaction_names_it_and_can_be_stopped(postgres, kafka, topic, make_outboxx):
-    """Creating a slot waits for all open transactions: it looks hung, and a stop must not leave half a slot behind."""
+    """Creating a slot waits for all open transactions: it looks hung, and a stop must not leave half a slot behind. That others
+    must not wait long for a lock is no reason to give up.
+    """
     outboxx = prepared(make_outboxx, postgres, kafka, topic)
+    postgres.execute("alter database postgres set lock_timeout = '1ms'")
     with postgres.connect(autocommit=False, application_name="nightly report") as old:
         old.execute(INSERT.format(1, 1))
         blocker = old.info.backend_pid
