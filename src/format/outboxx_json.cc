@@ -53,6 +53,13 @@ std::string_view name_of(Operation operation) {
   return {};
 }
 
+// The type "char" in quotes, and its array: before PostgreSQL 16 a value keeps the first byte of a longer UTF-8 sequence.
+bool is_of_single_bytes(std::uint32_t type_oid) {
+  constexpr std::uint32_t kChar = 18;
+  constexpr std::uint32_t kCharArray = 1002;
+  return type_oid == kChar || type_oid == kCharArray;
+}
+
 // The row that the message tells.
 Tuple told_row(const Change& change) {
   return change.operation == Operation::kDelete ? change.old_row : change.new_row;
@@ -160,7 +167,10 @@ void OutboxxJson::prepare(const Relation& relation) {
   prepared_ = {.version = relation.version, .columns = {}, .routing_column = relation.column_index(routing_key_), .meta = {}};
   for (const Column& column : relation.columns) {
     PreparedColumn& prepared = prepared_.columns.emplace_back(
-        PreparedColumn{.prefix = ",", .type = logical_type(column.type_oid), .is_key = column.is_key});
+        PreparedColumn{.prefix = ",",
+                       .type = logical_type(column.type_oid),
+                       .is_key = column.is_key,
+                       .may_be_invalid = options_.replace_invalid_utf8 || is_of_single_bytes(column.type_oid)});
     append_json_string(prepared.prefix, as_utf8(column.name));
     prepared.prefix.push_back(':');
   }
@@ -172,7 +182,7 @@ void OutboxxJson::prepare(const Relation& relation) {
 
 // text itself if nothing had to be replaced. Valid until the next call, and as long as text.
 std::string_view OutboxxJson::as_utf8(std::string_view text) {
-  if (!options_.replace_invalid_utf8 || is_utf8(text)) {
+  if (is_utf8(text)) {
     return text;
   }
   repaired_.clear();
@@ -253,7 +263,7 @@ void OutboxxJson::append_text(const PreparedColumn& column, std::string_view tex
     }
     out.resize(begin);
   }
-  const std::string_view valid = as_utf8(text);
+  const std::string_view valid = column.may_be_invalid ? as_utf8(text) : text;
   if (valid.data() != text.data() && options_.invalid_utf8 != nullptr) [[unlikely]] {
     options_.invalid_utf8->add();
   }

@@ -34,6 +34,7 @@ class OutboxxJson final : public Format {
     std::string prefix;  // ,"name":
     LogicalType type = LogicalType::kOther;
     bool is_key = false;
+    bool may_be_invalid = false;  // its text need not be UTF-8
   };
 
   // What does not change from row to row.

@@ -186,6 +186,13 @@ TEST(OutboxxJson, InvalidUtf8OfAnSqlAsciiDatabaseIsReplacedAndCounted) {
   EXPECT_EQ(replaced.value(), 1U);
 }
 
+TEST(OutboxxJson, SingleBytesOfTheTypeCharAreReplacedInEveryDatabase) {
+  constexpr std::uint32_t kChar = 18;
+  Table table(relation("public", "orders", {column("id", kText), column("kind", kChar)}));
+  expect_message(table.insert({text("a"), text("\xC3")}), "a",
+                 with_meta("{\"op\":\"INSERT\",\"data\":{\"id\":\"a\",\"kind\":\"\xEF\xBF\xBD\"}"));
+}
+
 TEST(OutboxxJson, BytesAreTrustedUnlessTheDatabaseIsSqlAscii) {
   Table table(relation("public", "orders", {column("id", kText)}));
   expect_message(table.insert({text("\xFF")}), "\xFF", with_meta("{\"op\":\"INSERT\",\"data\":{\"id\":\"\xFF\"}"));
