@@ -140,7 +140,7 @@ Result<StreamMessage> LibpqStream::receive() {
                 "PostgreSQL skips changes: publication \"" + publication_name_ + "\" does not exist at this point of the WAL",
                 "It was created after the slot, or dropped and created again. Nothing after this point was confirmed. Create "
                 "the publication, then drop slot \"" +
-                    slot_name_ + "\" and start anew.");
+                    slot_name_ + "\" and start once with --accept-gap 'REASON'.");
   }
   if (length > 0) {
     pacer_.count_message();
@@ -210,7 +210,7 @@ std::unexpected<Error> LibpqStream::failed(Error error) const {
     error.code = ErrorCode::kPostgresMisconfigured;
     error.hint =
         "The publication must have existed when the changes were written. If it was created after the slot, drop slot \"" +
-        slot_name_ + "\" and start anew.";
+        slot_name_ + "\" and start once with --accept-gap 'REASON'.";
   } else if (error.sqlstate == "55000" || error.sqlstate == "58P01") {
     error.code = ErrorCode::kSlotLost;
   }

@@ -17,14 +17,16 @@ std::string drop_statement(std::string_view name) {
 
 Result<> fail_lost(const SlotState& slot, std::string_view name) {
   const std::string reason = slot.invalidation_reason.empty() ? "" : fmt::format(" ({})", slot.invalidation_reason);
-  return fail(ErrorCode::kSlotLost,
-              fmt::format("replication slot \"{}\" is lost{}: the server removed WAL that it needs; changes after {} were not "
-                          "streamed and cannot be",
-                          name, reason, to_string(slot.confirmed_flush_lsn)),
-              fmt::format("To go on with a gap, drop the slot and start again: {} The new slot begins at the present, so fill "
-                          "the gap from the tables. To prevent it, see max_slot_wal_keep_size, idle_replication_slot_timeout "
-                          "(PostgreSQL 18) and the metric outboxx_slot_safe_bytes.",
-                          drop_statement(name)));
+  return fail(
+      ErrorCode::kSlotLost,
+      fmt::format("replication slot \"{}\" is lost{}: the server removed WAL that it needs; changes after {} were not "
+                  "streamed and cannot be",
+                  name, reason, to_string(slot.confirmed_flush_lsn)),
+      fmt::format("To go on with a gap, drop the slot: {} Then start once with --accept-gap 'REASON'. The new slot begins "
+                  "at the present, so fill the gap from the tables. To prevent it, see max_slot_wal_keep_size, "
+                  "idle_replication_slot_timeout "
+                  "(PostgreSQL 18) and the metric outboxx_slot_safe_bytes.",
+                  drop_statement(name)));
 }
 
 }  // namespace
@@ -58,9 +60,11 @@ Result<> check_slot(const SlotState& slot, std::string_view name) {
         fmt::format("replication slot \"{}\" has confirmed {}, but the server's WAL ends at {}: it would skip everything "
                     "up to there",
                     name, to_string(slot.confirmed_flush_lsn), to_string(slot.current_wal_lsn)),
-        fmt::format("The server was restored from a backup or replaced, or another client confirmed a wrong position. "
-                    "Check that this is the right server. Then drop the slot and fill the gap from the tables: {}",
-                    drop_statement(name)));
+        fmt::format(
+            "The server was restored from a backup or replaced, or another client confirmed a wrong position. "
+            "Check that this is the right server. Then drop the slot: {} Start once with --accept-gap 'REASON', and fill "
+            "the gap from the tables.",
+            drop_statement(name)));
   }
   return {};
 }
