@@ -291,8 +291,8 @@ class Faults:
         self._victim.kill()
 
     def _enough(self):
+        self._victim.start()  # first: with another fault at the same time, nobody answered an administrator
         self._rig.set_topics()
-        self._victim.start()
 
     def _limit(self):
         self._rig.service.forgive(73)

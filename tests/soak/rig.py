@@ -1,11 +1,13 @@
 """Everything that a run consists of: both servers behind proxies, the program, the load and the witnesses."""
 
+import concurrent.futures
 import json
 import os
 import re
 import shutil
 import time
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource
 
 from support import Kafka, KafkaCluster, Outboxx, Postgres, WallClock, free_port, stream, wait_until
@@ -80,11 +82,18 @@ class Rig:
         self.kafka.wait_in_sync(TOPICS)
 
     def set_topics(self, **changed):
-        """The settings of all topics: those that they were made with, but for these."""
-        admin = self.kafka.admin()
+        """The settings of all topics: those that they were made with, but for these. The broker that is asked may go away."""
         settings = {name.replace("_", "."): str(setting) for name, setting in {**TOPIC_SETTINGS, **changed}.items()}
-        for future in admin.alter_configs([ConfigResource("topic", topic, set_config=settings) for topic in TOPICS]).values():
-            future.result(timeout=30)
+        resources = [ConfigResource("topic", topic, set_config=settings) for topic in TOPICS]
+
+        def is_set():
+            try:
+                for future in self.kafka.admin().alter_configs(resources).values():
+                    future.result(timeout=20)
+            except (KafkaException, concurrent.futures.TimeoutError):
+                return False
+            return True
+        wait_until(is_set, 120, "the settings of the topics")
 
     def finish(self):
         """Ends the load, waits until all of it has arrived and is confirmed, ends the program, and writes down the rest."""
