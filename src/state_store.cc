@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <utility>
@@ -34,6 +35,13 @@ std::string new_instance() {
   std::uint64_t number = 0;
   CHECK(::getrandom(&number, sizeof number, 0) == sizeof number);
   return fmt::format("{:016x}", number);
+}
+
+// The hint of error is about a topic.
+std::unexpected<Error> no_record_in(const std::string& file, Error error) {
+  error.hint =
+      "Somebody else wrote the file, or a newer Outboxx did: look at it, and name another file in [state] if it is not ours.";
+  return fail_with_context("state file \"" + file + "\"", std::move(error));
 }
 
 }  // namespace
@@ -83,7 +91,9 @@ Result<StateHistory> StateStore::read(StopSignal stop) {
   }
   if (!file_.empty()) {
     if (const auto text = TRY(read_state_file(file_))) {
-      TRY(history.take(key_, *text));
+      if (auto taken = history.take(key_, *text); !taken) {
+        return no_record_in(file_, std::move(taken).error());
+      }
     }
   }
   return history;

@@ -70,6 +70,7 @@ add_executable(unit_tests
   src/snapshots_json_test.cc
   src/start_decision_test.cc
   src/start_jobs_test.cc
+  src/state_store_test.cc
   src/status_timer_test.cc
   fuzz/replay_test.cc
   tests/simulation/database.cc

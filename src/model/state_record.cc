@@ -24,7 +24,6 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::uint64_t kFormat = 1;
-constexpr std::size_t kRecordBytesMax = std::size_t{16} * 1024 * 1024;
 
 std::unexpected<Error> unreadable(std::string_view problem) {
   return fail(ErrorCode::kState, "cannot read the state record: " + std::string(problem),
@@ -259,7 +258,7 @@ std::string storable(const std::string& name) {
 }
 
 Result<StateRecord> decode_state_record(std::string_view text) {
-  if (text.size() > kRecordBytesMax) {
+  if (text.size() > kStateRecordBytesMax) {
     return unreadable("it is too large");
   }
   Json json = parse_object(text);

@@ -78,6 +78,8 @@ struct GapMarker {
 // A record is JSON, thus UTF-8: how a name stands in it, which is as it is but for bytes that are not UTF-8.
 [[nodiscard]] std::string storable(const std::string& name);
 
+inline constexpr std::size_t kStateRecordBytesMax = std::size_t{16} * 1024 * 1024;
+
 // Trusts nothing. kState: no such record, or one of a newer format.
 [[nodiscard]] Result<StateRecord> decode_state_record(std::string_view text);
 

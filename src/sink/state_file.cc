@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <optional>
@@ -13,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "model/state_record.h"
 
 namespace outboxx {
 namespace {
@@ -33,6 +35,22 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
+// Or a little beyond what a record may have, so that a larger one is not taken for whole.
+bool read_to_end(int fd, std::string& text) {
+  std::array<char, 65536> buffer{};
+  while (text.size() <= kStateRecordBytesMax) {
+    const ssize_t count = ::read(fd, buffer.data(), buffer.size());
+    if (count < 0 && errno != EINTR) {
+      return false;
+    }
+    if (count == 0) {
+      break;
+    }
+    text.append(buffer.data(), count < 0 ? 0 : static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
 std::string folder_of(const std::string& path) {
   const auto slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -45,12 +63,11 @@ Result<std::optional<std::string>> read_state_file(const std::string& path) {
   if (!fd && errno == ENOENT) {
     return std::nullopt;
   }
-  std::array<char, 4096> buffer{};
-  const ssize_t count = fd ? ::read(fd.get(), buffer.data(), buffer.size()) : -1;
-  if (count < 0) {
+  std::string text;
+  if (!fd || !read_to_end(fd.get(), text)) {
     return file_error("read", path);
   }
-  return std::string(buffer.data(), static_cast<std::size_t>(count));
+  return text;
 }
 
 Result<> write_state_file(const std::string& path, std::string_view text) {

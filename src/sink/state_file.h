@@ -9,7 +9,7 @@
 
 namespace outboxx {
 
-// Nothing if there is none. kState.
+// Nothing if there is none. Of a file that is larger than any record not all, but too much for decode_state_record(). kState.
 [[nodiscard]] Result<std::optional<std::string>> read_state_file(const std::string& path);
 
 // Whole or not at all, and on the disk when it returns: a temporary file beside it, fsync, rename. kState.
