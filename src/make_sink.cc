@@ -1,7 +1,5 @@
 #include "make_sink.h"
 
-#include <unistd.h>
-
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +22,7 @@ std::vector<std::string> topics_of(const Config& config) {
 
 }  // namespace
 
-Result<std::unique_ptr<Sink>> make_sink(const Config& config, Metrics& metrics) {
+Result<std::unique_ptr<Sink>> make_sink(const Config& config, Output& output, Metrics& metrics) {
   switch (config.sink) {
     case SinkType::kKafka: {
       KafkaOptions options = config.kafka;
@@ -35,7 +33,7 @@ Result<std::unique_ptr<Sink>> make_sink(const Config& config, Metrics& metrics) 
       return TRY(KafkaSink::create(options, topics_of(config), metrics));
     }
     case SinkType::kStdout:
-      return std::make_unique<StdoutSink>(STDOUT_FILENO, metrics, config.state.file);
+      return std::make_unique<StdoutSink>(output, metrics, config.state.file);
   }
   return fail(ErrorCode::kInternal, "unknown sink");
 }

@@ -11,11 +11,12 @@
 #include "base/wait.h"
 #include "config.h"
 #include "sink/sink.h"
+#include "sink/stdout_sink.h"
 
 namespace outboxx {
 
-// metrics outlives the sink.
-[[nodiscard]] Result<std::unique_ptr<Sink>> make_sink(const Config& config, Metrics& metrics);
+// output: of a sink that writes to standard output. It and metrics outlive the sink.
+[[nodiscard]] Result<std::unique_ptr<Sink>> make_sink(const Config& config, Output& output, Metrics& metrics);
 
 // Can the sink be reached, and does it accept the streams' topics? As Sink::open(), but changes nothing: topics that do not
 // exist are returned, in place of making a broker create them.

@@ -1,6 +1,7 @@
 #include "supervisor.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -29,6 +30,7 @@
 #include "postgres/snapshot_point.h"
 #include "retry_policy.h"
 #include "sink/sink.h"
+#include "sink/stdout_sink.h"
 #include "snapshot.h"
 #include "snapshot_mailbox.h"
 #include "start_decision.h"
@@ -60,6 +62,7 @@ struct History {
   SnapshotState snapshot;  // if no state is kept
   SnapshotJobs jobs;       // then too
   std::optional<IncrementalSnapshot::FailedJob> failed_job;
+  Output output{.fd = STDOUT_FILENO};
   Lsn split_commit;  // the newest transaction that was found to be too large for one Kafka transaction
 };
 
@@ -267,7 +270,8 @@ Result<> run_session(const Wiring& wiring, History& history) {
   const bool is_first = history.phase == Phase::kFirstStart;
   history.phase = is_first ? Phase::kFirstStart : Phase::kConnecting;
   history.made_progress = false;
-  const std::unique_ptr<Sink> sink = TRY(make_sink(config, metrics));  // first: a wrong option needs no server to be seen
+  // First: a wrong option needs no server to be seen.
+  const std::unique_ptr<Sink> sink = TRY(make_sink(config, history.output, metrics));
   Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, stop));
   TRY(require(check_postgres(sql, config.postgres, config.streams, stop), is_first ? log::Level::kWarn : log::Level::kDebug));
   TRY(refuse_to_fence(config, sql, *sink, history, stop));

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/time.h"
+#include "base/unique_fd.h"
 #include "base/wait.h"
 #include "model/record.h"
 #include "sink/sink.h"
@@ -34,18 +35,34 @@ std::unexpected<Error> output_error(int error) {
   return fail(ErrorCode::kOutput, std::string("could not write to standard output: ") + std::strerror(error));
 }
 
+// A crash or a full disk may have cut the line before the place that is written next. It is looked at through a descriptor of
+// its own, for a shell opens a file for writing only. Yes if it cannot be seen: an empty line does less harm than two glued
+// ones.
+bool file_ends_amid_line(int fd, int flags, off_t size) {
+  const off_t end = (flags & O_APPEND) != 0 ? size : ::lseek(fd, 0, SEEK_CUR);
+  if (end <= 0) {
+    return false;
+  }
+  const UniqueFd reader(::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC));
+  char last = '\0';
+  return !reader || ::pread(reader.get(), &last, 1, end - 1) != 1 || last != '\n';
+}
+
 }  // namespace
 
 Result<> StdoutSink::open(TimePoint /*deadline*/, StopSignal /*stop*/) {
   struct stat status{};
-  const int flags = ::fcntl(fd_, F_GETFL);
-  if (flags < 0 || ::fstat(fd_, &status) != 0) {
+  const int flags = ::fcntl(output_.fd, F_GETFL);
+  if (flags < 0 || ::fstat(output_.fd, &status) != 0) {
     return output_error(errno);
   }
   if ((flags & O_ACCMODE) == O_RDONLY) {
     return output_error(EBADF);
   }
   is_regular_file_ = S_ISREG(status.st_mode);
+  if (is_regular_file_) {
+    output_.ends_amid_line = file_ends_amid_line(output_.fd, flags, status.st_size);
+  }
   metrics_.sink_reachable.set(1);
   return {};
 }
@@ -54,7 +71,7 @@ pollfd StdoutSink::poll_fd() const {
   if (records_.empty() && !progress_is_written_) {
     return {.fd = -1, .events = 0, .revents = 0};
   }
-  return {.fd = fd_, .events = POLLOUT, .revents = 0};
+  return {.fd = output_.fd, .events = POLLOUT, .revents = 0};
 }
 
 Result<Admission> StdoutSink::produce(const Record& record, UnitId unit) {
@@ -68,6 +85,9 @@ Result<Admission> StdoutSink::produce(const Record& record, UnitId unit) {
   // A record larger than the cap goes alone.
   if (pending_bytes() > 0 && pending_bytes() + bytes > kPendingBytesMax) {
     return Admission::kFull;
+  }
+  if (buffer_.empty() && output_.ends_amid_line) {
+    buffer_.push_back('\n');
   }
   buffer_.reserve(buffer_.size() + bytes);  // else the line end might double the memory of a large record
   buffer_.append(record.value).push_back('\n');
@@ -118,7 +138,7 @@ bool StdoutSink::would_block() const {
   if (is_regular_file_) {
     return false;
   }
-  pollfd writable{.fd = fd_, .events = POLLOUT, .revents = 0};
+  pollfd writable{.fd = output_.fd, .events = POLLOUT, .revents = 0};
   return ::poll(&writable, 1, 0) <= 0;  // an error or a hang-up counts as ready: write() will name it
 }
 
@@ -136,7 +156,7 @@ std::string_view StdoutSink::next_chunk() const {
 Result<> StdoutSink::write_pending() {
   while (pending_bytes() > 0 && !would_block()) {
     const std::string_view chunk = next_chunk();
-    const ssize_t count = ::write(fd_, chunk.data(), chunk.size());
+    const ssize_t count = ::write(output_.fd, chunk.data(), chunk.size());
     if (count < 0 && errno == EINTR) {
       continue;
     }
@@ -147,7 +167,9 @@ Result<> StdoutSink::write_pending() {
       metrics_.produce_errors.add();
       return output_error(errno);
     }
-    written_ += static_cast<std::size_t>(count);
+    const auto taken = chunk.substr(0, static_cast<std::size_t>(count));
+    output_.ends_amid_line = taken.empty() ? output_.ends_amid_line : taken.back() != '\n';
+    written_ += taken.size();
   }
   // Half of the buffer at least, so that moving the rest stays cheap.
   if (written_ == buffer_.size() || written_ >= kPendingBytesMax / 2) {

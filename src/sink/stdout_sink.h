@@ -20,13 +20,20 @@
 
 namespace outboxx {
 
+// Outlives the sinks that write to it, one after another.
+struct Output {
+  int fd = -1;
+  bool ends_amid_line = false;
+};
+
 // A record counts as delivered when its last byte was taken by the descriptor. A reader that hangs makes produce() say kFull,
 // and nothing ever blocks. SIGPIPE must be ignored by the process: a closed reader is then the error kOutput.
+// A line that an earlier sink left unfinished is ended before the first record: a reader would skip both as one bad line.
 class StdoutSink final : public Sink {
  public:
-  // Does not own fd. metrics outlives the sink. state_file: where kProgressStream's records go, one at a time.
-  StdoutSink(int fd, Metrics& metrics, std::string state_file = {})
-      : fd_(fd), metrics_(metrics), state_file_(std::move(state_file)) {}
+  // Does not own output's descriptor. Both outlive the sink. state_file: where kProgressStream's records go, one at a time.
+  StdoutSink(Output& output, Metrics& metrics, std::string state_file = {})
+      : output_(output), metrics_(metrics), state_file_(std::move(state_file)) {}
 
   [[nodiscard]] Result<> open(TimePoint deadline, StopSignal stop) override;
   // Writability while records are not written, or written and not yet reported by poll(); otherwise there is nothing to wait
@@ -49,7 +56,7 @@ class StdoutSink final : public Sink {
   [[nodiscard]] Result<> write_pending();
   void update_gauges();
 
-  int fd_;
+  Output& output_;
   Metrics& metrics_;
   std::string state_file_;
   bool progress_is_written_ = false;  // and not yet reported by poll()

@@ -11,6 +11,9 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +46,7 @@ class StdoutSinkTest : public testing::Test {
     reader_ = UniqueFd(ends[0]);
     writer_ = UniqueFd(ends[1]);
     EXPECT_EQ(::fcntl(reader_.get(), F_SETFL, O_NONBLOCK), 0);
+    output_.fd = writer_.get();
   }
 
   static void open(StdoutSink& sink) { ASSERT_TRUE(sink.open(Clock::now(), StopSignal{})); }
@@ -67,10 +71,11 @@ class StdoutSinkTest : public testing::Test {
   Metrics metrics_;
   UniqueFd reader_;
   UniqueFd writer_;
+  Output output_;
 };
 
 TEST_F(StdoutSinkTest, WritesOneLinePerRecordAndReportsItsUnit) {
-  StdoutSink sink(writer_.get(), metrics_);
+  StdoutSink sink(output_, metrics_);
   open(sink);
   EXPECT_EQ(sink.produce(record_of(R"({"a":1})"), 7), Admission::kAccepted);
   EXPECT_EQ(sink.produce(record_of(R"({"a":2})"), 7), Admission::kAccepted);
@@ -86,7 +91,7 @@ TEST_F(StdoutSinkTest, WritesOneLinePerRecordAndReportsItsUnit) {
 }
 
 TEST_F(StdoutSinkTest, HangingReaderFillsTheSinkAndNeverBlocksIt) {
-  StdoutSink sink(writer_.get(), metrics_);
+  StdoutSink sink(output_, metrics_);
   open(sink);
   const std::string value(999, 'x');
   std::uint64_t accepted = 0;
@@ -116,7 +121,7 @@ TEST_F(StdoutSinkTest, HangingReaderFillsTheSinkAndNeverBlocksIt) {
 }
 
 TEST_F(StdoutSinkTest, RecordIsDeliveredOnlyWithItsLastByte) {
-  StdoutSink sink(writer_.get(), metrics_);
+  StdoutSink sink(output_, metrics_);
   open(sink);
   EXPECT_EQ(sink.produce(record_of(std::string(3'000'000, 'y')), 1), Admission::kAccepted);
   EXPECT_EQ(sink.produce(record_of("z"), 2), Admission::kFull);
@@ -132,7 +137,7 @@ TEST_F(StdoutSinkTest, RecordIsDeliveredOnlyWithItsLastByte) {
 }
 
 TEST_F(StdoutSinkTest, DoesNotCutShortLinesWhenThePipeIsFull) {
-  StdoutSink sink(writer_.get(), metrics_);
+  StdoutSink sink(output_, metrics_);
   open(sink);
   while (sink.produce(record_of(std::string(700, 'x')), 1) == Admission::kAccepted) {
   }
@@ -146,14 +151,45 @@ TEST_F(StdoutSinkTest, DoesNotCutShortLinesWhenThePipeIsFull) {
   EXPECT_EQ(delivered(sink), Deliveries{});
 }
 
+TEST_F(StdoutSinkTest, LineThatALostSessionCutIsEndedByTheNextSink) {
+  std::string all;
+  {
+    StdoutSink sink(output_, metrics_);
+    open(sink);
+    EXPECT_EQ(sink.produce(record_of(std::string(100'000, 'x')), 1), Admission::kAccepted);
+    ASSERT_TRUE(sink.flush());
+    sink.abandon();
+    all = read_some();
+    ASSERT_LT(all.size(), 100'000U);
+  }
+  StdoutSink sink(output_, metrics_);
+  open(sink);
+  EXPECT_EQ(sink.poll_fd().fd, -1);
+  EXPECT_EQ(sink.produce(record_of("{}"), 1), Admission::kAccepted);
+  EXPECT_EQ(delivered(sink), (Deliveries{{1, 1}}));
+  EXPECT_EQ(sink.produce(record_of("{}"), 2), Admission::kAccepted);
+  EXPECT_EQ(delivered(sink), (Deliveries{{2, 1}}));
+  EXPECT_EQ(read_some(), "\n{}\n{}\n");
+}
+
+TEST_F(StdoutSinkTest, NoEmptyLineAfterALineThatIsWhole) {
+  for (int session = 0; session < 2; ++session) {
+    StdoutSink sink(output_, metrics_);
+    open(sink);
+    EXPECT_EQ(sink.produce(record_of("{}"), 1), Admission::kAccepted);
+    EXPECT_EQ(delivered(sink), (Deliveries{{1, 1}}));
+  }
+  EXPECT_EQ(read_some(), "{}\n{}\n");
+}
+
 TEST_F(StdoutSinkTest, LeavesTheDescriptionBlocking) {
-  StdoutSink sink(writer_.get(), metrics_);
+  StdoutSink sink(output_, metrics_);
   open(sink);
   EXPECT_EQ(::fcntl(writer_.get(), F_GETFL) & O_NONBLOCK, 0);
 }
 
 TEST_F(StdoutSinkTest, ClosedReaderIsAnOutputError) {
-  StdoutSink sink(writer_.get(), metrics_);
+  StdoutSink sink(output_, metrics_);
   open(sink);
   EXPECT_EQ(sink.produce(record_of("{}"), 1), Admission::kAccepted);
   reader_ = UniqueFd();
@@ -164,8 +200,10 @@ TEST_F(StdoutSinkTest, ClosedReaderIsAnOutputError) {
 }
 
 TEST_F(StdoutSinkTest, ClosedOrReadOnlyDescriptorIsFoundWhenOpening) {
-  StdoutSink closed(-1, metrics_);
-  StdoutSink read_only(reader_.get(), metrics_);
+  Output no_descriptor{.fd = -1};
+  Output no_writer{.fd = reader_.get()};
+  StdoutSink closed(no_descriptor, metrics_);
+  StdoutSink read_only(no_writer, metrics_);
   for (StdoutSink* const sink : {&closed, &read_only}) {
     const auto result = sink->open(Clock::now(), StopSignal{});
     ASSERT_FALSE(result);
@@ -175,13 +213,50 @@ TEST_F(StdoutSinkTest, ClosedOrReadOnlyDescriptorIsFoundWhenOpening) {
 
 TEST_F(StdoutSinkTest, WritesARegularFileWhole) {
   const UniqueFd file(::memfd_create("stdout", MFD_CLOEXEC));
-  StdoutSink sink(file.get(), metrics_);
+  Output output{.fd = file.get()};
+  StdoutSink sink(output, metrics_);
   open(sink);
   const std::string value(900'000, 'f');
   EXPECT_EQ(sink.produce(record_of(value), 1), Admission::kAccepted);
   EXPECT_EQ(sink.produce(record_of(value), 1), Admission::kFull);
   EXPECT_EQ(delivered(sink), (Deliveries{{1, 1}}));
   EXPECT_EQ(::lseek(file.get(), 0, SEEK_CUR), 900'001);
+}
+
+// A file as a shell opens it for >>, and what is in it after one record.
+std::string appended(const std::string& before) {
+  const std::string path = testing::TempDir() + "outboxx-stdout-" + std::to_string(::getpid());
+  std::ofstream(path, std::ios::binary) << before;
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  Output output{.fd = file.get()};
+  Metrics metrics;
+  StdoutSink sink(output, metrics);
+  EXPECT_TRUE(sink.open(Clock::now(), StopSignal{}));
+  EXPECT_EQ(sink.produce(record_of("{}"), 1), Admission::kAccepted);
+  EXPECT_TRUE(sink.poll());
+  std::ostringstream after;
+  after << std::ifstream(path, std::ios::binary).rdbuf();
+  std::remove(path.c_str());
+  return after.str();
+}
+
+TEST(StdoutSinkFileTest, LineThatWasCutIsEnded) {
+  EXPECT_EQ(appended("{}\n{\"a"), "{}\n{\"a\n{}\n");
+  EXPECT_EQ(appended("{}\n"), "{}\n{}\n");
+  EXPECT_EQ(appended(""), "{}\n");
+}
+
+TEST(StdoutSinkFileTest, LooksBeforeThePlaceOfTheDescriptor) {
+  const UniqueFd file(::memfd_create("stdout", MFD_CLOEXEC));
+  ASSERT_EQ(::pwrite(file.get(), "a\nb", 3, 0), 3);
+  for (const auto& [position, is_cut] : {std::pair{0, false}, {1, true}, {2, false}, {3, true}}) {
+    ASSERT_EQ(::lseek(file.get(), position, SEEK_SET), position);
+    Output output{.fd = file.get()};
+    Metrics metrics;
+    StdoutSink sink(output, metrics);
+    ASSERT_TRUE(sink.open(Clock::now(), StopSignal{}));
+    EXPECT_EQ(output.ends_amid_line, is_cut) << position;
+  }
 }
 
 }  // namespace
