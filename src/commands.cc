@@ -1,7 +1,8 @@
 #include "commands.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstddef>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -124,7 +125,7 @@ std::string checks_as_json(const std::vector<Check>& checks, bool passed) {
     append(R"(,"message":)", check.message);
     append(R"(,"hint":)", check.hint);
     if (check.status == Check::Status::kFailed) {
-      out.append(R"(,"exit_code":)").append(std::to_string(std::to_underlying(check.code)));
+      out.append(R"(,"exit_code":)").append(std::to_string(exit_code(check.code)));
     }
     out.append("},");
   }
@@ -149,6 +150,23 @@ std::vector<Check> run_checks(const std::string& config_path, StopSignal stop) {
     checks.push_back(std::move(check));
   }
   return checks;
+}
+
+bool is_failed(const Check& check) {
+  return check.status == Check::Status::kFailed;
+}
+
+// An interruption wins over what failed before it: what was not looked at may be worse.
+Result<> verdict_of(const std::vector<Check>& checks) {
+  const auto first_failed = std::ranges::find_if(checks, is_failed);
+  if (first_failed == checks.end()) {
+    return {};
+  }
+  if (std::ranges::find(checks, ErrorCode::kInterrupted, &Check::code) != checks.end()) {
+    return fail(ErrorCode::kInterrupted, "interrupted");
+  }
+  return fail(first_failed->code, std::to_string(std::ranges::count_if(checks, is_failed)) + " of " +
+                                      std::to_string(checks.size()) + " checks failed");
 }
 
 std::string slot_as_text(std::string_view name, const SlotState& slot) {
@@ -205,23 +223,13 @@ Result<> run_pipeline(const Config& config, bool wait) {
 Result<> run_check(const std::string& config_path, bool json) {
   const SignalFd signals = TRY(SignalFd::create());
   const std::vector<Check> checks = run_checks(config_path, signals.stop());
-  const Check* first_failed = nullptr;
-  std::size_t failed = 0;
-  for (const Check& check : checks) {
-    if (check.status == Check::Status::kFailed) {
-      first_failed = first_failed == nullptr ? &check : first_failed;
-      ++failed;
-    }
-  }
-  const std::string report = json ? checks_as_json(checks, failed == 0) : checks_as_text(checks);
+  const Result<> verdict = verdict_of(checks);
+  const std::string report = json ? checks_as_json(checks, verdict.has_value()) : checks_as_text(checks);
   std::fwrite(report.data(), 1, report.size(), stdout);
   if (std::fflush(stdout) != 0) {
     return fail(ErrorCode::kOutput, "could not write to standard output");
   }
-  if (first_failed != nullptr) {
-    return fail(first_failed->code, std::to_string(failed) + " of " + std::to_string(checks.size()) + " checks failed");
-  }
-  return {};
+  return verdict;
 }
 
 Result<> show_slot(const Config& config) {
@@ -250,6 +258,10 @@ Result<> drop_slot(const Config& config, const std::string& confirm) {
   std::printf("dropped replication slot \"%s\"\nThe publication was kept. To drop it: DROP PUBLICATION %s;\n", name.c_str(),
               quote_sql_identifier(config.postgres.publication_name).c_str());
   return {};
+}
+
+int exit_code(ErrorCode code) {
+  return code == ErrorCode::kInterrupted ? 128 + SignalFd::pending().value_or(SIGINT) : std::to_underlying(code);
 }
 
 std::string version_text() {

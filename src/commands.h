@@ -21,6 +21,9 @@ namespace outboxx {
 // Retires a pipeline. confirm must be the slot's name: without the slot the server forgets what was not streamed.
 [[nodiscard]] Result<> drop_slot(const Config& config, const std::string& confirm);
 
+// What the process ends with: the value of the code, and 128+N, as shells have it, after signal N interrupted a command.
+[[nodiscard]] int exit_code(ErrorCode code);
+
 // "outboxx 1.0.0" and the linked libraries, one a line.
 [[nodiscard]] std::string version_text();
 

@@ -79,27 +79,24 @@ void print_error(const Error& error) {
   }
 }
 
-int exit_code(const Error& error) {
-  return static_cast<int>(error.code);
-}
-
 int run_program(int argc, char** argv) {
   const Result<CommandLine> line = parse_command_line(argc, argv);
   if (!line) {
     print_error(line.error());
-    return exit_code(line.error());
+    return exit_code(line.error().code);
   }
   log::configure(line->log_level, line->log_format);
   const Result<> result = run_command(*line);
-  if (result || result.error().code == ErrorCode::kInterrupted) {
+  const bool is_run = line->command == Command::kRun;
+  if (result || (is_run && result.error().code == ErrorCode::kInterrupted)) {
     return 0;
   }
-  if (line->command == Command::kRun) {
+  if (is_run) {
     log::error(result.error());
   } else {
     print_error(result.error());
   }
-  return exit_code(result.error());
+  return exit_code(result.error().code);
 }
 
 // Passwords and rows are in memory: no core file, and no reading of it by other processes of the same user. If the kernel

@@ -36,4 +36,17 @@ std::optional<int> SignalFd::take() const {
   return static_cast<int>(info.ssi_signo);
 }
 
+std::optional<int> SignalFd::pending() {
+  sigset_t signals;
+  if (sigpending(&signals) != 0) {
+    return std::nullopt;
+  }
+  for (const int number : {SIGINT, SIGTERM}) {
+    if (sigismember(&signals, number) == 1) {
+      return number;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace outboxx

@@ -17,6 +17,8 @@ class SignalFd {
 
   // The number of a pending signal, taken off; nothing if there is none.
   [[nodiscard]] std::optional<int> take() const;
+  // The same, left as it is. It stays pending for the process, with or without a SignalFd.
+  [[nodiscard]] static std::optional<int> pending();
   [[nodiscard]] StopSignal stop() const { return {fd_.get()}; }
 
  private:

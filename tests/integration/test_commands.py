@@ -1,0 +1,50 @@
+"""The commands beside `run`: what they print, and how they end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from support import stream, wait
+from support.outboxx import binary
+
+SLOT = "outboxx_slot"
+WAITING = [("check",), ("check", "--json"), ("slot", "show"), ("slot", "drop", "--confirm", SLOT)]
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture
+def silent(closing):
+    """A server that takes connections and says nothing."""
+    return closing(socket.create_server(("127.0.0.1", 0)))
+
+
+def interrupted(outboxx, silent, arguments, number):
+    """The command, ended by the signal while it waits for the server: (exit code, standard output, standard error)."""
+    process = wait.spawn([binary(), *arguments, "--config", outboxx.config_path], env={**os.environ, **outboxx._env},
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    silent.settimeout(20)
+    connection, _ = silent.accept()
+    with connection:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    return wait.reap(process), out, err
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("arguments", WAITING, ids=" ".join)
+def test_interrupted_command_is_no_success(arguments, number, silent, make_outboxx):
+    """A script that goes on after `check` or `slot drop` believes that they did their work."""
+    outboxx = make_outboxx(f"host=127.0.0.1 port={silent.getsockname()[1]}", None, [stream("public.items")])
+
+    code, out, err = interrupted(outboxx, silent, arguments, number)
+
+    assert code == 128 + number
+    assert "interrupted" in err and "checks failed" not in err
+    if "--json" in arguments:
+        report = json.loads(out)
+        assert not report["ok"]
+        assert {check["exit_code"] for check in report["checks"] if check["status"] == "failed"} == {128 + number}
