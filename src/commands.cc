@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +14,7 @@
 #include "base/log_line.h"
 #include "base/metrics.h"
 #include "base/signal_fd.h"
+#include "base/standard_output.h"
 #include "base/time.h"
 #include "format/json_writer.h"
 #include "http_server.h"
@@ -224,11 +224,7 @@ Result<> run_check(const std::string& config_path, bool json) {
   const SignalFd signals = TRY(SignalFd::create());
   const std::vector<Check> checks = run_checks(config_path, signals.stop());
   const Result<> verdict = verdict_of(checks);
-  const std::string report = json ? checks_as_json(checks, verdict.has_value()) : checks_as_text(checks);
-  std::fwrite(report.data(), 1, report.size(), stdout);
-  if (std::fflush(stdout) != 0) {
-    return fail(ErrorCode::kOutput, "could not write to standard output");
-  }
+  TRY(print(json ? checks_as_json(checks, verdict.has_value()) : checks_as_text(checks)));
   return verdict;
 }
 
@@ -240,9 +236,7 @@ Result<> show_slot(const Config& config) {
     return fail(ErrorCode::kSlot, "replication slot \"" + config.postgres.slot_name + "\" does not exist",
                 "\"outboxx run\" creates it at its first start.");
   }
-  const std::string text = slot_as_text(config.postgres.slot_name, *slot);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return {};
+  return print(slot_as_text(config.postgres.slot_name, *slot));
 }
 
 Result<> drop_slot(const Config& config, const std::string& confirm) {
@@ -255,9 +249,8 @@ Result<> drop_slot(const Config& config, const std::string& confirm) {
   const SignalFd signals = TRY(SignalFd::create());
   Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, signals.stop()));
   TRY(drop_slot(sql, name, signals.stop()));
-  std::printf("dropped replication slot \"%s\"\nThe publication was kept. To drop it: DROP PUBLICATION %s;\n", name.c_str(),
-              quote_sql_identifier(config.postgres.publication_name).c_str());
-  return {};
+  return print("dropped replication slot \"" + name + "\"\nThe publication was kept. To drop it: DROP PUBLICATION " +
+               quote_sql_identifier(config.postgres.publication_name) + ";\n");
 }
 
 int exit_code(ErrorCode code) {

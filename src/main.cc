@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/log_line.h"
+#include "base/standard_output.h"
 #include "cli.h"
 #include "commands.h"
 #include "config.h"
@@ -20,11 +21,6 @@
 
 namespace outboxx {
 namespace {
-
-Result<> print(std::string_view text) {
-  const bool is_written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  return is_written ? Result<>() : fail(ErrorCode::kOutput, "could not write to standard output");
-}
 
 std::string with_line_end(const std::string& text) {
   return text.ends_with('\n') ? text : text + "\n";

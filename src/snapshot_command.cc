@@ -1,13 +1,13 @@
 #include "snapshot_command.h"
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/log_line.h"
+#include "base/standard_output.h"
 #include "config.h"
 #include "http_client.h"
 #include "model/snapshot_job_json.h"
@@ -31,11 +31,6 @@ Result<std::string> ask(const Config& config, const std::string& path, const std
   const std::string reason = error_of_reply(reply.body);
   return fail(reply.status == kUnavailable ? ErrorCode::kPostgresUnreachable : ErrorCode::kUsage,
               reason.empty() ? "the instance answered with status " + std::to_string(reply.status) : reason);
-}
-
-Result<> print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return std::fflush(stdout) == 0 ? Result<>() : fail(ErrorCode::kOutput, "could not write to standard output");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ from support import stream, wait
 from support.outboxx import binary
 
 SLOT = "outboxx_slot"
+CREATE_SLOT = f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput')"
 WAITING = [("check",), ("check", "--json"), ("slot", "show"), ("slot", "drop", "--confirm", SLOT)]
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -48,3 +49,16 @@ def test_interrupted_command_is_no_success(arguments, number, silent, make_outbo
         report = json.loads(out)
         assert not report["ok"]
         assert {check["exit_code"] for check in report["checks"] if check["status"] == "failed"} == {128 + number}
+
+
+@pytest.mark.parametrize("arguments", [("slot", "show"), ("slot", "drop", "--confirm", SLOT)], ids=" ".join)
+def test_report_that_cannot_be_written_is_no_success(arguments, postgres, make_outboxx):
+    """A full disk leaves an empty report; with 0, whoever reads it later takes it for the truth."""
+    postgres.execute(CREATE_SLOT)
+    outboxx = make_outboxx(postgres, None, [stream("public.items")])
+    with open("/dev/full", "wb") as full:
+        process = wait.spawn([binary(), *arguments, "--config", outboxx.config_path], env={**os.environ, **outboxx._env},
+                             stdout=full, stderr=subprocess.PIPE, text=True)
+        _, err = process.communicate(timeout=20)
+    assert wait.reap(process) == 74
+    assert "could not write to standard output" in err
