@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/log_line.h"
 #include "base/metrics.h"
+#include "base/scrub.h"
 #include "base/signal_fd.h"
 #include "base/standard_output.h"
 #include "base/time.h"
@@ -118,7 +119,7 @@ std::string checks_as_json(const std::vector<Check>& checks, bool passed) {
   for (const Check& check : checks) {
     const auto append = [&out](std::string_view key, std::string_view value) {
       out.append(key);
-      append_json_string(out, value);
+      append_json_string(out, scrub_secrets(value));
     };
     append(R"({"name":)", check.name);
     append(R"(,"status":)", status_word(check.status));

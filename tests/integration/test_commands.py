@@ -62,3 +62,15 @@ def test_report_that_cannot_be_written_is_no_success(arguments, postgres, make_o
         _, err = process.communicate(timeout=20)
     assert wait.reap(process) == 74
     assert "could not write to standard output" in err
+
+
+def test_check_as_json_shows_no_password_that_stands_in_a_wrong_place(make_outboxx):
+    """A connection string that is pasted into the wrong line must not go on into what reads the report."""
+    misplaced = {"source.postgres.slot_name": "postgres://app:hunter2@db/shop"}
+    outboxx = make_outboxx("host=127.0.0.1", None, [stream("public.items")], config=misplaced)
+
+    for arguments in (("check",), ("check", "--json")):
+        run = outboxx.command(*arguments)
+        assert run.returncode == 65
+        assert "slot_name" in run.stdout and "postgres://app:***@db/shop" in run.stdout
+        assert "hunter2" not in run.stdout + run.stderr
