@@ -136,8 +136,8 @@ Result<Connection> Connection::open(const PostgresOptions& options, ConnectionMo
   if (!reached && reached.error().code == ErrorCode::kPostgresUnreachable) {
     Error& error = reached.error();
     if (error.hint.empty()) {
-      error.hint = "Check that the server runs, and that the connection string in environment variable \"" +
-                   options.connection_env + "\" names its host and port.";
+      error.hint = "Check that the server runs, and that the connection string in " + options.connection_source() +
+                   " names its host and port.";
     }
     return fail_with_context("could not connect to PostgreSQL", std::move(error));
   }

@@ -64,9 +64,8 @@ Result<> apply_tls_policy(Conninfo& conninfo, bool is_mode_spelled_out, const Po
     return fail(ErrorCode::kConfig,
                 "source.postgres.insecure: must be true for sslmode=" + mode_of(conninfo) + " with server \"" + *server +
                     "\", which is not this machine",
-                "Use sslmode=verify-full and sslrootcert=FILE in the connection string in environment variable \"" +
-                    options.connection_env +
-                    "\". Set insecure = true in [source.postgres] only if nobody else can reach the network between.");
+                "Use sslmode=verify-full and sslrootcert=FILE in the connection string in " + options.connection_source() +
+                    ". Set insecure = true in [source.postgres] only if nobody else can reach the network between.");
   }
   return {};
 }

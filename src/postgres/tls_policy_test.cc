@@ -83,6 +83,16 @@ TEST_F(TlsPolicyTest, RefusesTheModesThatMayNotEncryptAndNamesTheKey) {
   }
 }
 
+TEST_F(TlsPolicyTest, TheHintNamesWhereTheConnectionStringIs) {
+  EXPECT_TRUE(read("host=db sslmode=disable").error().hint.contains("string in environment variable \"DATABASE_URL\"."));
+  PostgresOptions options;
+  options.connection_file = "/run/secrets/database";
+  Conninfo conninfo{.parameters = {{"sslmode", "disable"}}, .servers = {{.host = "db", .hostaddr = "", .port = ""}}};
+  const auto refused = apply_tls_policy(conninfo, true, options);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().hint.contains("string in file \"/run/secrets/database\".")) << refused.error().hint;
+}
+
 TEST_F(TlsPolicyTest, InsecureLeavesLibpqsDefault) {
   EXPECT_EQ(mode("host=db", true), "prefer");
   EXPECT_EQ(mode("host=db sslmode=verify-full", true), "verify-full");

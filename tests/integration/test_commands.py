@@ -74,3 +74,15 @@ def test_check_as_json_shows_no_password_that_stands_in_a_wrong_place(make_outbo
         assert run.returncode == 65
         assert "slot_name" in run.stdout and "postgres://app:***@db/shop" in run.stdout
         assert "hunter2" not in run.stdout + run.stderr
+
+
+def test_hint_of_an_unreachable_server_names_the_file_with_the_connection_string(make_outboxx, directory):
+    path = os.path.join(directory, "conninfo")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"host=127.0.0.1 port={wait.free_port()}\n")
+    os.chmod(path, 0o600)
+    outboxx = make_outboxx("", None, [stream("public.items")],
+                           config={"source.postgres.connection_env": None, "source.postgres.connection_file": path})
+    run = outboxx.command("slot", "show")
+    assert run.returncode == 69
+    assert f'the connection string in file "{path}" names its host and port' in run.stderr
