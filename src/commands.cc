@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -184,9 +185,10 @@ std::string slot_as_text(std::string_view name, const SlotState& slot) {
   line("confirmed_flush_lsn", to_string(slot.confirmed_flush_lsn));
   line("restart_lsn", to_string(slot.restart_lsn));
   line("current_wal_lsn", to_string(slot.current_wal_lsn));
-  line("not confirmed, bytes", std::to_string(slot.current_wal_lsn.value - slot.confirmed_flush_lsn.value));
-  line("kept on disk, bytes", std::to_string(slot.current_wal_lsn.value - slot.restart_lsn.value));
-  line("may be written, bytes", slot.safe_wal_size ? std::to_string(*slot.safe_wal_size) : "no limit is set");
+  const std::optional<std::int64_t> writable = slot.writable_size();
+  line("not confirmed, bytes", std::to_string(slot.unconfirmed_size()));
+  line("kept on disk, bytes", std::to_string(slot.retained_size()));
+  line("may be written, bytes", writable ? std::to_string(*writable) : "no limit is set");
   line("wal_status", slot.wal_status);
   if (!slot.invalidation_reason.empty()) {
     line("invalidation_reason", slot.invalidation_reason);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,6 +12,10 @@
 
 namespace outboxx {
 namespace {
+
+std::int64_t distance(Lsn from, Lsn to) {
+  return from != Lsn{} && to > from ? static_cast<std::int64_t>(to.value - from.value) : 0;
+}
 
 std::string drop_statement(std::string_view name) {
   return fmt::format("SELECT pg_drop_replication_slot('{}');", name);
@@ -31,6 +37,18 @@ Result<> fail_lost(const SlotState& slot, std::string_view name) {
 
 }  // namespace
 
+std::int64_t SlotState::unconfirmed_size() const {
+  return distance(confirmed_flush_lsn, current_wal_lsn);
+}
+
+std::int64_t SlotState::retained_size() const {
+  return is_lost() ? 0 : distance(restart_lsn, current_wal_lsn);
+}
+
+std::optional<std::int64_t> SlotState::writable_size() const {
+  return is_lost() ? 0 : safe_wal_size;
+}
+
 Result<> check_slot(const SlotState& slot, std::string_view name) {
   const auto refuse = [&](const std::string& problem) {
     return fail(ErrorCode::kSlot, fmt::format("replication slot \"{}\" {}", name, problem),
@@ -51,7 +69,7 @@ Result<> check_slot(const SlotState& slot, std::string_view name) {
   if (slot.is_two_phase) {
     return refuse("has two_phase set: it sends prepared transactions before they commit");
   }
-  if (slot.wal_status == "lost" || !slot.invalidation_reason.empty()) {
+  if (slot.is_lost()) {
     return fail_lost(slot, name);
   }
   if (slot.confirmed_flush_lsn > slot.current_wal_lsn) {

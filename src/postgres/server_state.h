@@ -34,13 +34,22 @@ struct SlotState {
   Lsn confirmed_flush_lsn;                    // 0 while the slot is being created
   Lsn restart_lsn;                            // 0 if the slot was invalidated
   std::string wal_status;                     // reserved, extended, unreserved, lost; empty while the slot is being created
-  std::optional<std::int64_t> safe_wal_size;  // bytes that may be written before the slot is lost; nothing: no limit
+  std::optional<std::int64_t> safe_wal_size;  // as the server has it: see writable_size()
   std::string invalidation_reason;            // PostgreSQL 17
   bool is_two_phase = false;
   Lsn current_wal_lsn;  // the end of the WAL; on a standby, what it has replayed
 
   // CREATE_REPLICATION_SLOT is still waiting for old transactions, in some session.
   [[nodiscard]] bool is_being_created() const { return is_active && slot_type == "logical" && confirmed_flush_lsn == Lsn{}; }
+  // The server invalidated it, and keeps nothing for it any more.
+  [[nodiscard]] bool is_lost() const { return wal_status == "lost" || !invalidation_reason.empty(); }
+
+  // In bytes. Never below 0: the server reads its two positions one after the other, so the slot's can be a little ahead. 0
+  // where the slot has none.
+  [[nodiscard]] std::int64_t unconfirmed_size() const;
+  [[nodiscard]] std::int64_t retained_size() const;
+  // What may be written before the slot is lost, nothing: no limit. PostgreSQL has null for a lost one too.
+  [[nodiscard]] std::optional<std::int64_t> writable_size() const;
 };
 
 // Whether the slot can serve us, whoever uses it now: pgoutput, logical, this database, permanent, not lost, and not ahead of

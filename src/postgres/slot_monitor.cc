@@ -11,7 +11,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/lsn.h"
 #include "base/metrics.h"
 #include "base/time.h"
 #include "postgres/connection.h"
@@ -24,11 +23,6 @@ constexpr auto kInterval = std::chrono::seconds(10);
 // A server that does not answer for so long is frozen or black-holed; the replication stream's own watch decides what follows.
 constexpr auto kAnswerTimeout = std::chrono::seconds(60);
 constexpr std::string_view kAdminShutdown = "57P01";
-
-// Signed: the server reads its two positions one after the other, so the confirmed one can be a little ahead.
-std::int64_t distance(Lsn from, Lsn to) {
-  return to > from ? static_cast<std::int64_t>(to.value - from.value) : 0;
-}
 
 }  // namespace
 
@@ -115,13 +109,11 @@ void SlotMonitor::report(const std::optional<SlotState>& slot) {
 }
 
 void publish_slot_metrics(const SlotState& slot, Metrics& metrics) {
-  const bool is_lost = slot.wal_status == "lost";
   metrics.confirmed_lsn.set(static_cast<std::int64_t>(slot.confirmed_flush_lsn.value));
   metrics.restart_lsn.set(static_cast<std::int64_t>(slot.restart_lsn.value));
-  metrics.slot_lag_bytes.set(distance(slot.confirmed_flush_lsn, slot.current_wal_lsn));
-  // A lost slot has no restart_lsn and keeps nothing; its safe_wal_size is null, as if there were no limit.
-  metrics.slot_retained_bytes.set(slot.restart_lsn == Lsn{} ? 0 : distance(slot.restart_lsn, slot.current_wal_lsn));
-  metrics.slot_safe_bytes.set(is_lost ? 0 : slot.safe_wal_size.value_or(-1));
+  metrics.slot_lag_bytes.set(slot.unconfirmed_size());
+  metrics.slot_retained_bytes.set(slot.retained_size());
+  metrics.slot_safe_bytes.set(slot.writable_size().value_or(-1));
 }
 
 std::optional<StatusChange> describe_status_change(std::string_view from, std::string_view to, std::string_view slot_name) {

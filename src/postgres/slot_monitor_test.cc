@@ -36,6 +36,24 @@ TEST(SlotMetrics, NeverGoBelowZero) {
   EXPECT_EQ(metrics.slot_lag_bytes.value(), 0);
 }
 
+TEST(SlotMetrics, OfASlotThatIsBeingCreatedAreNotAllOfTheWal) {
+  Metrics metrics;
+  publish_slot_metrics(slot_at(Lsn{1000}, Lsn{}, Lsn{1700}), metrics);
+  EXPECT_EQ(metrics.slot_lag_bytes.value(), 0);
+  EXPECT_EQ(metrics.slot_retained_bytes.value(), 700);
+}
+
+// Of PostgreSQL's reasons, only removed WAL takes the restart_lsn away.
+TEST(SlotMetrics, OfAnInvalidatedSlotWithARestartLsnKeepNothing) {
+  Metrics metrics;
+  SlotState slot = slot_at(Lsn{1000}, Lsn{1500}, Lsn{1700});
+  slot.invalidation_reason = "rows_removed";
+  publish_slot_metrics(slot, metrics);
+  EXPECT_EQ(metrics.slot_retained_bytes.value(), 0);
+  EXPECT_EQ(metrics.slot_safe_bytes.value(), 0);
+  EXPECT_EQ(metrics.slot_lag_bytes.value(), 200);
+}
+
 TEST(SlotMetrics, TellNoLimitFromALostSlot) {
   Metrics metrics;
   SlotState slot = slot_at(Lsn{1000}, Lsn{1500}, Lsn{1700});

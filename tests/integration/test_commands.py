@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from support import stream, wait
+from support import stream, wait, wait_until
 from support.outboxx import binary
 
 SLOT = "outboxx_slot"
@@ -86,3 +86,27 @@ def test_hint_of_an_unreachable_server_names_the_file_with_the_connection_string
     run = outboxx.command("slot", "show")
     assert run.returncode == 69
     assert f'the connection string in file "{path}" names its host and port' in run.stderr
+
+
+def shown(outboxx):
+    run = outboxx.command("slot", "show")
+    assert run.returncode == 0, run.stderr
+    return {line[:22].rstrip(): line[22:] for line in run.stdout.splitlines()}
+
+
+def test_slot_show_of_a_slot_that_is_lost(start_postgres, make_outboxx):
+    """It has no restart_lsn and no safe_wal_size: not all of the WAL is kept for it, and not all that comes will be."""
+    postgres = start_postgres(settings={"max_slot_wal_keep_size": "16MB"})
+    outboxx = make_outboxx(postgres, None, [stream("public.items")])
+    postgres.execute(CREATE_SLOT)
+    well = shown(outboxx)
+    assert int(well["kept on disk, bytes"]) > 0 and int(well["may be written, bytes"]) > 0
+    postgres.execute(*["select pg_logical_emit_message(false, '', '')", "select pg_switch_wal()"] * 4, "checkpoint")
+    wait_until(lambda: postgres.slot(SLOT)["wal_status"] == "lost", 20, "the slot is lost")
+
+    lost = shown(outboxx)
+
+    assert lost["wal_status"] == "lost"
+    assert lost["kept on disk, bytes"] == "0"
+    assert lost["may be written, bytes"] == "0"
+    assert int(lost["not confirmed, bytes"]) > 3 * 2**24
