@@ -43,7 +43,7 @@ Result<> Pipeline::run() {
     if (ready.signal) {
       take_signal(now);
     }
-    serve_monitor(ready.monitor, now);
+    TRY(serve_monitor(ready.monitor, now));
     TRY(session_.turn(ready.session, now));
   }
   return {};
@@ -79,9 +79,9 @@ Result<Pipeline::Ready> Pipeline::wait(TimePoint now) {
       .monitor = fds_[3].revents != 0};
 }
 
-void Pipeline::serve_monitor(bool ready, TimePoint now) {
+Result<> Pipeline::serve_monitor(bool ready, TimePoint now) {
   if (monitor_ == nullptr) {
-    return;
+    return {};
   }
   if (ready) {
     monitor_->on_ready(now);
@@ -90,6 +90,7 @@ void Pipeline::serve_monitor(bool ready, TimePoint now) {
   if (monitor_->was_admin_shutdown()) {
     session_.server_is_stopping(now);
   }
+  return session_.stopping() ? Result<>() : monitor_->tables();
 }
 
 void Pipeline::take_signal(TimePoint now) {

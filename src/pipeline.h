@@ -59,7 +59,7 @@ class Pipeline {
   };
 
   [[nodiscard]] Result<Ready> wait(TimePoint now);
-  void serve_monitor(bool ready, TimePoint now);
+  [[nodiscard]] Result<> serve_monitor(bool ready, TimePoint now);
   void take_signal(TimePoint now);
 
   Session session_;

@@ -28,6 +28,7 @@
 #include "postgres/slot.h"
 #include "postgres/slot_monitor.h"
 #include "postgres/snapshot_point.h"
+#include "postgres/table_watch.h"
 #include "retry_policy.h"
 #include "sink/sink.h"
 #include "sink/stdout_sink.h"
@@ -199,10 +200,11 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
                                .sqlstate = "55006"});
 }
 
-Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
+Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, TableWatch tables,
+                          Sink& sink) {
   const auto& [config, signals, metrics, mailbox] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
-  SlotMonitor monitor(std::move(sql), open.slot_name, metrics, Clock::now());
+  SlotMonitor monitor(std::move(sql), open.slot_name, std::move(tables), metrics, Clock::now());
   std::optional<Snapshot> snapshot;
   if (open.snapshot) {
     snapshot.emplace(Snapshot::Parts{.sink = sink, .metrics = metrics, .streams = config.streams}, *std::move(open.snapshot),
@@ -279,13 +281,17 @@ Result<> run_session(const Wiring& wiring, History& history) {
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
   history.phase = Phase::kConnecting;
   TRY(ensure_publication(sql, config.postgres, config.streams, stop));
+  TableWatch tables;
+  if (config.postgres.snapshot.mode != SnapshotMode::kOnly) {  // which waits for no change of theirs
+    tables = TRY(TableWatch::begin(sql, config.postgres.publication_name, config.streams, stop));
+  }
   Result<OpenStream> open = open_stream(config, sql, history, stop);
   if (!open && open.error().sqlstate == "55006") {  // object_in_use: the slot
     sink->abandon();                                // nobody would take its events, for days perhaps
     TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
     history.made_progress = true;
   }
-  return stream_until_end(wiring, history, TRY(std::move(open)), std::move(sql), *sink);
+  return stream_until_end(wiring, history, TRY(std::move(open)), std::move(sql), std::move(tables), *sink);
 }
 
 // Says what failed and when the next attempt follows; what repeats only now and then.

@@ -47,6 +47,7 @@ add_executable(unit_tests
   src/postgres/slot_test.cc
   src/postgres/snapshot_plan_test.cc
   src/postgres/table_checks_test.cc
+  src/postgres/table_watch_test.cc
   src/postgres/tls_policy_test.cc
   src/process_usage_test.cc
   src/progress_gate_test.cc

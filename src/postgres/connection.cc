@@ -326,6 +326,21 @@ std::string quote_sql_identifier(std::string_view name) {
   return quoted + '"';
 }
 
+std::string quote_sql_array(std::span<const std::string> values) {
+  std::string out = "{";
+  for (const std::string& value : values) {
+    out += out.size() > 1 ? ",\"" : "\"";
+    for (const char character : value) {
+      if (character == '"' || character == '\\') {
+        out += '\\';
+      }
+      out += character;
+    }
+    out += '"';
+  }
+  return out + "}";
+}
+
 std::string libpq_version() {
   const int number = PQlibVersion();  // 150018
   return std::to_string(number / 10'000) + "." + std::to_string(number % 10'000);

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -108,6 +109,9 @@ class Connection {
 
 // How PostgreSQL quotes a name inside a publication_names list and in advice shown to people; needs no connection.
 [[nodiscard]] std::string quote_sql_identifier(std::string_view name);
+
+// The text form of a text[] or name[] value.
+[[nodiscard]] std::string quote_sql_array(std::span<const std::string> values);
 
 // Of the library that is linked: "15.18".
 [[nodiscard]] std::string libpq_version();

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -53,20 +54,10 @@ select n.nspname, c.relname, null, false, null
    and (n.nspname, c.relname) in (select * from unnest($2::text[], $3::text[]))
  order by 1, 2)";
 
-// The text form of a text[] value.
 std::string array_text(std::span<const StreamConfig> streams, std::string StreamConfig::* member) {
-  std::string out = "{";
-  for (const StreamConfig& stream : streams) {
-    out += out.size() > 1 ? ",\"" : "\"";
-    for (const char character : stream.*member) {
-      if (character == '"' || character == '\\') {
-        out += '\\';
-      }
-      out += character;
-    }
-    out += '"';
-  }
-  return out + "}";
+  std::vector<std::string> values;
+  std::ranges::transform(streams, std::back_inserter(values), member);
+  return quote_sql_array(values);
 }
 
 Result<std::vector<PublishedTable>> read_published_tables(Connection& sql, const std::string& name,

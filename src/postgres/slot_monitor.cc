@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "postgres/connection.h"
 #include "postgres/slot.h"
+#include "postgres/table_watch.h"
 
 namespace outboxx {
 namespace {
@@ -26,8 +27,8 @@ constexpr std::string_view kAdminShutdown = "57P01";
 
 }  // namespace
 
-SlotMonitor::SlotMonitor(Connection sql, std::string slot_name, Metrics& metrics, TimePoint now)
-    : sql_(std::move(sql)), slot_name_(std::move(slot_name)), metrics_(metrics), next_wake_(now) {}
+SlotMonitor::SlotMonitor(Connection sql, std::string slot_name, TableWatch tables, Metrics& metrics, TimePoint now)
+    : sql_(std::move(sql)), slot_name_(std::move(slot_name)), tables_(std::move(tables)), metrics_(metrics), next_wake_(now) {}
 
 int SlotMonitor::fd() const {
   return sql_ ? sql_->fd() : -1;
@@ -37,9 +38,9 @@ void SlotMonitor::on_ready(TimePoint now) {
   if (!sql_) {
     return;
   }
-  if (!is_asking_) {
+  if (asked_ == Question::kNone) {
     // Nobody was asked, so it is a farewell or a notice: the next question brings its text to light.
-    ask(now);
+    ask(Question::kSlot, now);
     return;
   }
   take_answer(now);
@@ -49,17 +50,19 @@ void SlotMonitor::on_time(TimePoint now) {
   if (!sql_ || now < next_wake_) {
     return;
   }
-  if (is_asking_) {
+  if (asked_ != Question::kNone) {
     report_failure({.code = ErrorCode::kPostgresUnreachable, .message = "no answer for 60 s", .hint = {}, .sqlstate = {}}, now);
     return;
   }
-  ask(now);
+  ask(Question::kSlot, now);
 }
 
-void SlotMonitor::ask(TimePoint now) {
-  is_asking_ = true;
+void SlotMonitor::ask(Question question, TimePoint now) {
+  asked_ = question;
   next_wake_ = now + kAnswerTimeout;
-  if (const auto sent = sql_->start_query(slot_query(sql_->server_version()), {slot_name_}); !sent) {
+  const auto sent =
+      question == Question::kTables ? tables_.ask(*sql_) : sql_->start_query(slot_query(sql_->server_version()), {slot_name_});
+  if (!sent) {
     report_failure(sent.error(), now);
   }
 }
@@ -71,15 +74,33 @@ void SlotMonitor::take_answer(TimePoint now) {
     return;
   }
   if (*result) {
-    is_asking_ = false;
-    next_wake_ = now + kInterval;
-    last_failure_.clear();
-    report(parse_slot(**result));
+    take(**result, now);
   }
 }
 
+void SlotMonitor::take(const QueryResult& answer, TimePoint now) {
+  if (asked_ == Question::kTables) {
+    tables_result_ = tables_.compare(tables_.parse(answer));
+    rest(now);
+    return;
+  }
+  report(parse_slot(answer));
+  if (tables_.empty()) {
+    rest(now);
+    return;
+  }
+  ask(Question::kTables, now);
+}
+
+void SlotMonitor::rest(TimePoint now) {
+  asked_ = Question::kNone;
+  next_wake_ = now + kInterval;
+  last_failure_.clear();
+}
+
 void SlotMonitor::report_failure(const Error& error, TimePoint now) {
-  is_asking_ = false;
+  const bool is_of_slot = asked_ == Question::kSlot;
+  asked_ = Question::kNone;
   if (error.code == ErrorCode::kPostgresUnreachable) {
     was_admin_shutdown_ = error.sqlstate == kAdminShutdown;
     log::warn("lost the connection that watches the replication slot", {{"slot", slot_name_}, {"reason", error.message}});
@@ -89,7 +110,9 @@ void SlotMonitor::report_failure(const Error& error, TimePoint now) {
   }
   next_wake_ = now + kInterval;
   if (error.message != last_failure_) {
-    log::warn("could not read the state of the replication slot", {{"slot", slot_name_}, {"reason", error.message}});
+    log::warn(
+        is_of_slot ? "could not read the state of the replication slot" : "could not read the state of the streams' tables",
+        {{"slot", slot_name_}, {"reason", error.message}});
     last_failure_ = error.message;
   }
 }

@@ -1,6 +1,8 @@
-// SlotMonitor: asks the server every 10 s where the slot stands, for metrics and early warnings; never blocks the loop.
+// SlotMonitor: asks the server every 10 s where the slot stands, for metrics and early warnings, and whether the streams'
+// tables are still the published ones; never blocks the loop.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +12,7 @@
 #include "base/time.h"
 #include "postgres/connection.h"
 #include "postgres/slot.h"
+#include "postgres/table_watch.h"
 
 namespace outboxx {
 
@@ -18,7 +21,7 @@ namespace outboxx {
 class SlotMonitor {
  public:
   // Asks for the first time at now.
-  SlotMonitor(Connection sql, std::string slot_name, Metrics& metrics, TimePoint now);
+  SlotMonitor(Connection sql, std::string slot_name, TableWatch tables, Metrics& metrics, TimePoint now);
 
   // To poll for readability, always; -1 once the connection is lost.
   [[nodiscard]] int fd() const;
@@ -30,18 +33,26 @@ class SlotMonitor {
   [[nodiscard]] bool connection_lost() const { return !sql_.has_value(); }
   // It was lost because the server is shutting down or an administrator ended the session (SQLSTATE 57P01).
   [[nodiscard]] bool was_admin_shutdown() const { return was_admin_shutdown_; }
+  // An error: changes of a table may be missing from now on (TableWatch).
+  [[nodiscard]] const Result<>& tables() const { return tables_result_; }
 
  private:
-  void ask(TimePoint now);
+  enum class Question : std::uint8_t { kNone, kSlot, kTables };
+
+  void ask(Question question, TimePoint now);
   void take_answer(TimePoint now);
   void report_failure(const Error& error, TimePoint now);
+  void take(const QueryResult& answer, TimePoint now);
+  void rest(TimePoint now);
   void report(const std::optional<SlotState>& slot);
 
   std::optional<Connection> sql_;
   std::string slot_name_;
+  TableWatch tables_;
+  Result<> tables_result_;
   Metrics& metrics_;
   TimePoint next_wake_;
-  bool is_asking_ = false;
+  Question asked_ = Question::kNone;
   bool was_admin_shutdown_ = false;
   std::string last_status_ = "reserved";  // of the WAL, or "missing"
   std::string last_failure_;

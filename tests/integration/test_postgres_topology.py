@@ -1,5 +1,6 @@
 """Tables, publications and partitions that change while they are streamed, and the server's settings around them."""
 
+import re
 import time
 
 import pytest
@@ -269,3 +270,66 @@ def test_f71_changes_with_an_origin_are_streamed_like_others(postgres, make_outb
 
     assert [data["id"] for _, data in told(outboxx, 4)] == [1, 2, 3, 4]
     assert outboxx.stop() == 0
+
+
+def make_watched(postgres, make_outboxx, name, publication, *tables):
+    """A pipeline of its own with an existing publication."""
+    postgres.execute(f"create publication {name} for {publication}")
+    return make_outboxx(postgres, None, [stream(table) for table in tables],
+                        config={**EXISTING, "source.postgres.publication_name": name, "source.postgres.slot_name": name}).start()
+
+
+def reconnects(outboxx):
+    return sum(number for name, number in outboxx.metrics().items() if name.startswith("outboxx_reconnects_total"))
+
+
+LOST_TABLES = {
+    "swapped": ("begin; alter table orders rename to orders_old; alter table orders_new rename to orders; commit",
+                'table "public.orders" was replaced by another one and is "public.orders_old" now'),
+    "renamed": ("alter table customers rename to clients", 'table "public.customers" was renamed to "public.clients"'),
+    "dropped": ("alter publication dropped drop table items", 'publication "dropped" does not publish table "public.items" any more'),
+    "narrowed": ("alter publication narrowed set (publish = 'insert')",
+                 'publication "narrowed" does not publish update, delete of table "public.items" any more'),
+    "by_leaf": ("alter publication by_leaf set (publish_via_partition_root = false)",
+                'publication "by_leaf" does not publish table "public.metrics" any more'),
+}
+
+
+def test_table_that_is_no_longer_streamed_ends_the_session_and_the_next_one_refuses(postgres, make_outboxx):
+    """A publication has the table that was, whatever is called so now: changes would be missing until somebody restarts us."""
+    postgres.execute("create table orders (id int primary key)", "create table orders_new (id int primary key)",
+                     "create table customers (id int primary key)", "create table items (id int primary key)", *PARTITIONED)
+    tables = {"swapped": "orders", "renamed": "customers", "dropped": "items", "narrowed": "items", "by_leaf": "metrics"}
+    pipelines = {name: make_watched(postgres, make_outboxx, name, "table " + table +
+                                    (" with (publish_via_partition_root)" if name == "by_leaf" else ""), table)
+                 for name, table in tables.items()}
+    postgres.execute(*(statement for statement, _ in LOST_TABLES.values()))
+
+    for name, outboxx in pipelines.items():
+        assert outboxx.wait_exit(40) == 66, name
+        log = outboxx.log.replace("\\", "")
+        assert "reconnecting: " + LOST_TABLES[name][1] in log, log
+        assert re.search("ALTER PUBLICATION|Names are case-sensitive", log), log
+
+
+def test_changes_that_lose_nothing_do_not_end_the_session(postgres, make_outboxx):
+    """Partitions come and go every night, and a table may be made anew where all are published: once a new session, no more."""
+    postgres.execute(*PARTITIONED, "create table orders (id int primary key)", "create table orders_2 (id int primary key)")
+    partitioned = make_watched(postgres, make_outboxx, "parts", "table metrics with (publish_via_partition_root)", "metrics")
+    anew = make_watched(postgres, make_outboxx, "every", "all tables", "orders")
+    gone = make_watched(postgres, make_outboxx, "gone", "table orders_2", "orders_2")
+    postgres.execute("alter publication parts add table orders", "create table metrics_3 partition of metrics for values in (3)",
+                     "alter table metrics detach partition metrics_1", "drop table metrics_2", "alter table metrics add note text",
+                     "alter publication parts set (publish = 'insert, update, delete')", "drop table orders_2",
+                     "begin; drop table orders; create table orders (id int primary key); insert into orders values (1); commit")
+    wait_until(lambda: reconnects(anew) == 1, 30, "a new session for the new table")
+    gone.wait_log('table "public.orders_2" was dropped', 30)
+    anew.wait_ready()
+    postgres.execute("insert into orders values (2)", "insert into metrics values (1, 3, 1)")
+
+    time.sleep(11)  # the next question
+
+    assert [data["id"] for _, data in told(anew, 2)] == [1, 2]
+    assert [data["id"] for _, data in told(partitioned, 1)] == [1]
+    assert [reconnects(outboxx) for outboxx in (partitioned, anew, gone)] == [0, 1, 0]
+    assert [outboxx.stop() for outboxx in (partitioned, anew, gone)] == [0, 0, 0]
