@@ -8,6 +8,7 @@
 #include <cctype>
 #include <cstddef>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -222,11 +223,33 @@ Check check_leaf(const StreamConfig& stream, const TableState& table, const Leaf
   return row_security_warning(name, leaf.schema, leaf.table);
 }
 
-std::vector<Check> check_snapshot(const StreamConfig& stream, const TableState& table) {
-  const std::string name = fmt::format("stream {}", stream.name);
-  if (!stream.operations.read) {
-    return {};
+// One for each schema.
+std::vector<Check> check_type_schemas(const StreamConfig& stream, const TableState& table, const PublishedTable* published) {
+  std::map<std::string, std::vector<std::string>> columns_of;
+  for (const ClosedSchema& closed : table.closed_schemas) {
+    const ColumnState* const column = table.find_column(closed.column);
+    const bool is_published = published != nullptr && !published->columns.empty()
+                                  ? std::ranges::find(published->columns, closed.column) != published->columns.end()
+                                  : column != nullptr && !column->is_generated;
+    if (is_published) {
+      columns_of[closed.schema].push_back(closed.column);
+    }
   }
+  std::vector<Check> checks;
+  for (const auto& [schema, columns] : columns_of) {
+    checks.push_back(failed_check(
+        fmt::format("stream {}", stream.name),
+        fmt::format("stream \"{}\" asks for read, but we may not use schema \"{}\", which has the types of columns {} of table "
+                    "\"{}.{}\"",
+                    stream.name, schema, shown_names(columns), table.schema, table.table),
+        fmt::format("As the owner of the schema, run: GRANT USAGE ON SCHEMA {} TO {};", quote_sql_identifier(schema),
+                    quote_sql_identifier(table.asking_role))));
+  }
+  return checks;
+}
+
+std::vector<Check> check_rows(const StreamConfig& stream, const TableState& table) {
+  const std::string name = fmt::format("stream {}", stream.name);
   if (!table.is_readable) {
     return {failed_check(name,
                          fmt::format("stream \"{}\" asks for read, but we may not SELECT from table \"{}.{}\"", stream.name,
@@ -241,6 +264,15 @@ std::vector<Check> check_snapshot(const StreamConfig& stream, const TableState& 
   for (const LeafState& leaf : table.odd_leaves) {
     checks.push_back(check_leaf(stream, table, leaf));
   }
+  return checks;
+}
+
+std::vector<Check> check_snapshot(const StreamConfig& stream, const TableState& table, const PublishedTable* published) {
+  if (!stream.operations.read) {
+    return {};
+  }
+  std::vector<Check> checks = check_rows(stream, table);
+  std::ranges::move(check_type_schemas(stream, table, published), std::back_inserter(checks));
   return checks;
 }
 
@@ -261,7 +293,7 @@ std::vector<Check> check_stream(const StreamConfig& stream, const TableState& ta
       checks.push_back(*std::move(check));
     }
   }
-  std::ranges::move(check_snapshot(stream, table), std::back_inserter(checks));
+  std::ranges::move(check_snapshot(stream, table, published), std::back_inserter(checks));
   return checks;
 }
 

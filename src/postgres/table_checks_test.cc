@@ -135,6 +135,25 @@ TEST(CheckStream, WantsTheRoutingKeyInDeletedRows) {
   EXPECT_EQ(problem(check_stream(stream(kDelete, "customer_id"), table, nullptr)), "");
 }
 
+TEST(CheckStream, WantsToUseTheSchemasOfTheTypesForASnapshot) {
+  TableState table = orders();
+  table.closed_schemas = {{.schema = "ext", .column = "customer_id"},
+                          {.schema = "ext", .column = "id"},
+                          {.schema = "ext", .column = "total"},
+                          {.schema = "gis", .column = "id"}};
+  EXPECT_EQ(problem(check_stream(stream(kInsert, "id"), table, nullptr)), "");
+  EXPECT_EQ(problem(check_stream(stream(kRead, "id"), table, nullptr)),
+            "stream \"s\" asks for read, but we may not use schema \"ext\", which has the types of columns customer_id, id of "
+            "table \"public.orders\" | As the owner of the schema, run: GRANT USAGE ON SCHEMA \"ext\" TO \"cdc\";"
+            "stream \"s\" asks for read, but we may not use schema \"gis\", which has the types of columns id of "
+            "table \"public.orders\" | As the owner of the schema, run: GRANT USAGE ON SCHEMA \"gis\" TO \"cdc\";");
+  table.closed_schemas = {{.schema = "ext", .column = "customer_id"}, {.schema = "ext", .column = "total"}};
+  const PublishedTable narrow{.schema = "public", .table = "orders", .columns = {"id"}};
+  EXPECT_EQ(problem(check_stream(stream(kRead, "id"), table, &narrow)), "");
+  const PublishedTable wide{.schema = "public", .table = "orders", .columns = {"id", "total"}};
+  EXPECT_TRUE(problem(check_stream(stream(kRead, "id"), table, &wide)).contains("the types of columns total of table"));
+}
+
 TEST(CheckStream, WantsToReadEachPartitionForASnapshot) {
   TableState table = partitioned_orders();
   table.has_row_security = true;  // policies of its own do not count: it is not what is read

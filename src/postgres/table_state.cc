@@ -64,6 +64,24 @@ select * from (
  order by relkind = 'f' desc, is_readable, 1, 2
  limit 20)";
 
+// What snapshot_plan.cc names: the output function, and the type that a domain is over. Generated columns are published from 18
+// on.
+constexpr const char* kClosedSchemasQuery = R"(
+with recursive step(attname, oid, is_domain) as (
+  select attname, atttypid, false
+    from pg_catalog.pg_attribute
+   where attrelid = $1::pg_catalog.oid and attnum > 0 and not attisdropped
+     and (attgenerated = '' or pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 180000)
+  union all
+  select s.attname, t.typbasetype, true from step s join pg_catalog.pg_type t on t.oid = s.oid where t.typtype = 'd')
+select n.nspname, s.attname
+  from step s
+  join pg_catalog.pg_type t on t.oid = s.oid and t.typtype <> 'd'
+  join pg_catalog.pg_proc p on p.oid = t.typoutput
+  join pg_catalog.pg_namespace n on n.oid = p.pronamespace or (s.is_domain and n.oid = t.typnamespace)
+ where not pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+ order by 1, 2)";
+
 constexpr const char* kSimilarQuery = R"(
 select n.nspname || '.' || c.relname
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -128,6 +146,16 @@ Result<std::vector<LeafState>> read_odd_leaves(Connection& sql, const std::strin
   return leaves;
 }
 
+Result<std::vector<ClosedSchema>> read_closed_schemas(Connection& sql, const std::string& oid, StopSignal stop) {
+  const QueryResult result = TRY(sql.query(kClosedSchemasQuery, {oid}, catalog_deadline(), stop));
+  std::vector<ClosedSchema> schemas;
+  schemas.reserve(static_cast<std::size_t>(result.rows()));
+  for (int row = 0; row < result.rows(); ++row) {
+    schemas.push_back({.schema = result.text(row, 0), .column = result.text(row, 1)});
+  }
+  return schemas;
+}
+
 }  // namespace
 
 Result<std::optional<TableState>> read_table(Connection& sql, const std::string& schema, const std::string& table,
@@ -162,6 +190,7 @@ Result<std::optional<TableState>> read_table(Connection& sql, const std::string&
   if (state.is_partitioned()) {
     state.odd_leaves = TRY(read_odd_leaves(sql, oid, stop));
   }
+  state.closed_schemas = TRY(read_closed_schemas(sql, oid, stop));
   return state;
 }
 

@@ -43,6 +43,12 @@ struct LeafState {
   bool has_row_security = false;  // for us
 };
 
+// A schema that a snapshot has to name for a column's values and that we may not use.
+struct ClosedSchema {
+  std::string schema;
+  std::string column;
+};
+
 struct TableState {
   std::string schema;
   std::string table;
@@ -63,6 +69,7 @@ struct TableState {
   // At most 20 of those that a snapshot cannot read as it reads others: a right to the partitioned table is none to its
   // partitions, and policies of the one are not policies of the others.
   std::vector<LeafState> odd_leaves{};
+  std::vector<ClosedSchema> closed_schemas{};  // by schema
 
   [[nodiscard]] bool is_partitioned() const { return kind == 'p'; }
   [[nodiscard]] const ColumnState* find_column(std::string_view name) const;

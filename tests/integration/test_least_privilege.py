@@ -121,3 +121,29 @@ def test_missing_grants_are_named_with_the_sql_that_mends_them(postgres, outboxx
     postgres.execute("alter role outboxx replication", "revoke connect on database shop from public", "revoke connect on database shop from outboxx")
     check = outboxx.command("check")
     assert check.returncode == 66 and "permission denied for database" in check.stdout
+
+
+def test_schema_of_a_type_that_a_snapshot_needs_is_named_before_anything_is_made(postgres, outboxx):
+    """What makes text of the values has to be called by its name: the snapshot would fail with the slot made, and all was green."""
+    has_hstore = postgres.query("select from pg_available_extensions where name = 'hstore'")
+    postgres.execute("create schema ext", "create type ext.mood as enum ('sad', 'ok')", "create domain ext.feeling as ext.mood",
+                     "grant usage on schema ext to shop_owner", *["create extension hstore schema ext"] * len(has_hstore), dbname="shop")
+    as_owner(postgres, "alter table orders add feels ext.feeling, add moods ext.mood[], add plain ext.mood",
+             *["alter table orders add tags ext.hstore"] * len(has_hstore),
+             "insert into orders values (1, '4111', 'ok', '{sad}', 'ok')", "grant usage on schema public to outboxx",
+             "grant select on orders to outboxx")
+    check_ends_well(outboxx.command("check"))  # nothing of it is wanted by streams without a snapshot
+    outboxx.configure(streams=[stream("public.orders", operations=("insert", "read"))])
+
+    check = outboxx.command("check")
+    assert check.returncode == 66 and 'GRANT USAGE ON SCHEMA "ext" TO "outboxx"' in check.stdout, check.stdout
+    assert ("feels, tags" if has_hstore else "feels") + " of table" in check.stdout
+    assert outboxx.start(ready=False).wait_exit() == 66
+    assert postgres.slot("outboxx_slot") is None
+
+    postgres.execute("grant usage on schema ext to outboxx", dbname="shop")
+    check_ends_well(outboxx.command("check"))
+    outboxx.start()
+    [event] = wait_until(lambda: ndjson(outboxx.stdout), 20, "the row")
+    assert (event["op"], event["data"]["feels"], event["data"]["moods"]) == ("READ", "ok", "{sad}")
+    assert outboxx.stop() == 0
