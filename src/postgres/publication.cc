@@ -129,15 +129,16 @@ class PublicationCheck {
 
   void check_table(const TableState& table, std::span<const StreamConfig> streams) {
     const PublishedTable* published = publication_.find_table(table.schema, table.table);
-    const bool is_covered = published != nullptr || (publication_.for_all_tables && table.is_partitioned());
-    if (!is_covered) {
+    const bool by_partitions = table.is_partitioned() && !publication_.via_partition_root;
+    if (published == nullptr && !(publication_.for_all_tables && by_partitions)) {
       report_missing_table(table);
     }
-    if (table.is_partitioned() && !publication_.via_partition_root) {
+    if (by_partitions) {
       add(Check::Status::kFailed,
           fmt::format("publication \"{}\" publishes the partitions of table \"{}.{}\" under their own names, not the table",
                       publication_.name, table.schema, table.table),
-          fmt::format("Run: {} SET (publish_via_partition_root = true);", statement_));
+          is_below_all_tables(table) ? fmt::format("Set publication_name {}", other_publication(table))
+                                     : fmt::format("Run: {} SET (publish_via_partition_root = true);", statement_));
     }
     if (published != nullptr && !published->row_filter.empty()) {
       add(Check::Status::kWarned,
@@ -161,14 +162,29 @@ class PublicationCheck {
                        .hint = std::move(hint)});
   }
 
+  // FOR ALL TABLES always has the root, and publish_via_partition_root then means the root.
+  [[nodiscard]] bool is_below_all_tables(const TableState& table) const {
+    return publication_.for_all_tables && !table.partition_root.empty();
+  }
+
+  [[nodiscard]] static std::string other_publication(const TableState& table) {
+    return fmt::format(
+        "in [source.postgres] to a publication without \"{}\", FOR TABLE ONLY {} WITH (publish_via_partition_root = true).",
+        table.partition_root, quote_sql_table(table.schema, table.table));
+  }
+
   void report_missing_table(const TableState& table) {
     if (!table.partition_root.empty() && publication_.via_partition_root) {
       add(Check::Status::kFailed,
           fmt::format("publication \"{}\" does not publish table \"{}.{}\" under its own name: it is a partition of \"{}\"",
                       publication_.name, table.schema, table.table, table.partition_root),
-          fmt::format("Name \"{}\" as the stream's resource if the publication has it, or add the partition to a publication "
-                      "without its partitioned table: {} ADD TABLE ONLY {};",
-                      table.partition_root, statement_, quote_sql_table(table.schema, table.table)));
+          is_below_all_tables(table)
+              ? fmt::format("Name \"{}\" as the stream's resource, or set publication_name {}", table.partition_root,
+                            other_publication(table))
+              : fmt::format(
+                    "Name \"{}\" as the stream's resource if the publication has it, or add the partition to a publication "
+                    "without its partitioned table: {} ADD TABLE ONLY {};",
+                    table.partition_root, statement_, quote_sql_table(table.schema, table.table)));
       return;
     }
     add(Check::Status::kFailed,

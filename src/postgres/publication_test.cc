@@ -84,6 +84,36 @@ TEST_F(PublicationFit, ExplainsAPartitionThatIsPublishedAsItsRoot) {
   EXPECT_TRUE(problems().contains("it is a partition of \"public.all_orders\"")) << problems();
 }
 
+// FOR ALL TABLES has every root: what is below one comes under the name of the topmost.
+TEST_F(PublicationFit, ForAllTablesPublishesAPartitionedPartitionAsItsRoot) {
+  publication.for_all_tables = true;
+  publication.via_partition_root = true;
+  publication.tables.clear();
+  tables[0].kind = 'p';
+  tables[0].partition_root = "public.all_orders";
+  EXPECT_TRUE(problems().contains(
+      "publication \"pub\" does not publish table \"public.orders\" under its own name: it is a partition of "
+      "\"public.all_orders\" | Name \"public.all_orders\" as the stream's resource, or set publication_name in "
+      "[source.postgres] to a publication without \"public.all_orders\", FOR TABLE ONLY \"public\".\"orders\" WITH "
+      "(publish_via_partition_root = true).\n"))
+      << problems();
+}
+
+TEST_F(PublicationFit, HintForAPartitionedPartitionDoesNotLeadToItsRoot) {
+  publication.for_all_tables = true;
+  publication.tables.clear();
+  tables[0].kind = 'p';
+  EXPECT_TRUE(problems().ends_with("| Run: ALTER PUBLICATION \"pub\" SET (publish_via_partition_root = true);\n"))
+      << problems();
+  tables[0].partition_root = "public.all_orders";
+  EXPECT_TRUE(
+      problems().contains("publishes the partitions of table \"public.orders\" under their own names, not the table | "
+                          "Set publication_name in [source.postgres] to a publication without "
+                          "\"public.all_orders\", FOR TABLE ONLY \"public\".\"orders\" WITH "
+                          "(publish_via_partition_root = true).\n"))
+      << problems();
+}
+
 TEST_F(PublicationFit, WantsRoutingKeyAndIdentityInAColumnList) {
   publication.tables[0].has_column_list = true;
   publication.tables[0].columns = {"note"};

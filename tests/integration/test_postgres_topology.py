@@ -11,6 +11,10 @@ EXISTING = {"source.postgres.publication": "existing"}
 PARTITIONED = ("create table metrics (id int, region int, n int, primary key (id, region)) partition by list (region)",
                "create table metrics_1 partition of metrics for values in (1)",
                "create table metrics_2 partition of metrics for values in (2)")
+NESTED = ("create table orders (id int primary key) partition by range (id)",
+          "create table orders_low partition of orders for values from (0) to (100) partition by range (id)",
+          "create table orders_low_1 partition of orders_low for values from (0) to (10)",
+          "create table orders_high partition of orders for values from (100) to (200)")
 
 pytestmark = pytest.mark.postgres
 
@@ -25,6 +29,13 @@ def lines(outboxx, count):
 
 def told(outboxx, count):
     return [(event["op"], event["data"]) for event in lines(outboxx, count)]
+
+
+def refused(outboxx):
+    """What `outboxx check` says of PostgreSQL's faults."""
+    checked = outboxx.command("check")
+    assert checked.returncode == 66, checked.stdout
+    return checked.stdout
 
 
 def wait_confirmed(postgres):
@@ -170,6 +181,34 @@ def test_f38_truncate_of_a_partition_is_never_told_and_harms_nothing(postgres, m
 
     assert [data["id"] for _, data in told(outboxx, 4)] == [1, 2, 3, 4]
     assert outboxx.metrics()["outboxx_changes_skipped_total"] == 1
+    assert outboxx.stop() == 0
+
+
+@pytest.mark.parametrize("resource", ["orders_low", "orders_low_1"], ids=["partitioned", "leaf"])
+@pytest.mark.parametrize("tables", ["all tables", "table only orders, only {}"], ids=["all_tables", "listed"])
+def test_partition_that_is_published_as_its_root_is_refused(tables, resource, postgres, make_outboxx):
+    """The stream would get nothing, and the slot would be confirmed all the same."""
+    postgres.execute(*NESTED, f"create publication outboxx_publication for {tables.format(resource)} with (publish_via_partition_root)")
+    outboxx = make_outboxx(postgres, None, [stream(resource)], config=EXISTING)
+
+    assert 'it is a partition of "public.orders"' in refused(outboxx)
+    outboxx.start(ready=False)
+    assert outboxx.wait_exit() == 66
+    assert postgres.slot("outboxx_slot") is None
+
+
+def test_partitioned_partition_is_streamed_by_a_publication_without_its_root(postgres, make_outboxx):
+    """The way that the refusal names must lead somewhere."""
+    postgres.execute(*NESTED, "create publication outboxx_publication for all tables")
+    outboxx = make_outboxx(postgres, None, [stream("orders_low")], config=EXISTING)
+    assert 'FOR TABLE ONLY "public"."orders_low" WITH (publish_via_partition_root = true)' in refused(outboxx)
+    postgres.execute('create publication own for table only "public"."orders_low" with (publish_via_partition_root = true)')
+    outboxx.configure(**{"source.postgres.publication_name": "own"})
+    outboxx.start()
+    postgres.execute("insert into orders values (1), (100)")
+    wait_confirmed(postgres)
+
+    assert told(outboxx, 1) == [("INSERT", {"id": 1})]
     assert outboxx.stop() == 0
 
 
