@@ -127,7 +127,11 @@ class PublicationCheck {
     }
   }
 
-  void check_table(const TableState& table, std::span<const StreamConfig> streams) {
+  void check_table(const TableState& table, std::span<const TableState> tables, std::span<const StreamConfig> streams) {
+    if (auto nesting = check_nesting(table, tables)) {
+      checks_.push_back(*std::move(nesting));
+      return;
+    }
     const PublishedTable* published = publication_.find_table(table.schema, table.table);
     const bool by_partitions = table.is_partitioned() && !publication_.via_partition_root;
     if (published == nullptr && !(publication_.for_all_tables && by_partitions)) {
@@ -260,14 +264,12 @@ Result<> create_publication(Connection& sql, const std::string& name, std::span<
   auto created = sql.query(create_publication_statement(name, streams, tables), {}, catalog_deadline(), stop);
   if (created) {
     log::info("created publication", {{"publication", name}, {"tables", tables.size()}});
-    return {};
-  }
-  if (created.error().sqlstate != kDuplicateObject) {
+  } else if (created.error().sqlstate != kDuplicateObject) {  // else another instance was faster
     return fail_with_context(fmt::format("could not create publication \"{}\"", name), std::move(created).error());
   }
-  const auto existing = TRY(read_publication(sql, name, streams, stop));  // another instance was faster
+  const auto existing = TRY(read_publication(sql, name, streams, stop));
   if (!existing) {
-    return fail_with_context(fmt::format("could not create publication \"{}\"", name), std::move(created).error());
+    return fail(ErrorCode::kPostgresMisconfigured, fmt::format("publication \"{}\" was dropped while we started", name), {});
   }
   return require_fit(*existing, streams, tables);
 }
@@ -319,7 +321,7 @@ std::vector<Check> check_publication(const Publication& publication, std::span<c
   check.check_all_tables();
   check.check_operations(operations_of(streams));
   for (const TableState& table : tables) {
-    check.check_table(table, streams);
+    check.check_table(table, tables, streams);
   }
   std::vector<Check> checks = check.take();
   if (std::ranges::none_of(checks, [](const Check& found) { return found.status == Check::Status::kFailed; })) {
@@ -329,6 +331,23 @@ std::vector<Check> check_publication(const Publication& publication, std::span<c
          .hint = {}});
   }
   return checks;
+}
+
+std::optional<Check> check_nesting(const TableState& table, std::span<const TableState> tables) {
+  const auto above = std::ranges::find_if(
+      tables, [&](const TableState& other) { return std::ranges::find(table.ancestors, other.oid) != table.ancestors.end(); });
+  if (above == tables.end()) {
+    return std::nullopt;
+  }
+  const std::string name = fmt::format("{}.{}", table.schema, table.table);
+  const std::string name_above = fmt::format("{}.{}", above->schema, above->table);
+  return failed_check("publication",
+                      fmt::format("table \"{0}\" is a partition of \"{1}\", and both have streams: in one publication its "
+                                  "changes come under the name of \"{1}\" alone",
+                                  name, name_above),
+                      fmt::format("Remove the streams of one of them, or give \"{}\" a configuration of its own, with another "
+                                  "slot and another publication.",
+                                  name));
 }
 
 std::string create_publication_statement(std::string_view name, std::span<const StreamConfig> streams,

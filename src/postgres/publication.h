@@ -40,8 +40,8 @@ struct Publication {
 
 // Creates the publication for exactly the streams' tables if it does not exist and options allow it; never FOR ALL TABLES,
 // which would make the application's UPDATE and DELETE fail on every table without a replica identity. One that exists is never
-// altered: it must fit, or kPostgresMisconfigured says what to run (that it is FOR ALL TABLES is a warning of preflight). Call
-// it before the slot is created: a slot cannot decode changes older than its publication.
+// altered: it must fit, or kPostgresMisconfigured says what to run (that it is FOR ALL TABLES is a warning of preflight), one
+// just created too. Call it before the slot is created: a slot cannot decode changes older than its publication.
 [[nodiscard]] Result<> ensure_publication(Connection& sql, const PostgresOptions& options,
                                           std::span<const StreamConfig> streams, StopSignal stop);
 
@@ -51,6 +51,9 @@ struct Publication {
 // Whether an existing publication serves the streams; tables that are not in `tables` do not exist and are not judged. Pure.
 [[nodiscard]] std::vector<Check> check_publication(const Publication& publication, std::span<const StreamConfig> streams,
                                                    std::span<const TableState> tables);
+
+// A failed check if another of the tables is a partitioned one above this: no publication gives the changes to both. Pure.
+[[nodiscard]] std::optional<Check> check_nesting(const TableState& table, std::span<const TableState> tables);
 
 // The statement that creates the publication for the streams, without a semicolon. ONLY: tables that inherit from a stream's
 // table are not asked for (partitions come with their table all the same). Pure.

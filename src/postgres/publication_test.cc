@@ -84,6 +84,22 @@ TEST_F(PublicationFit, ExplainsAPartitionThatIsPublishedAsItsRoot) {
   EXPECT_TRUE(problems().contains("it is a partition of \"public.all_orders\"")) << problems();
 }
 
+TEST_F(PublicationFit, HasNoPlaceForATableAndItsPartition) {
+  publication.via_partition_root = true;
+  publication.tables.push_back({.schema = "public", .table = "all_orders", .columns = {}});
+  tables[0].ancestors = {1};
+  TableState above;
+  above.schema = "public";
+  above.table = "all_orders";
+  above.oid = 1;
+  above.kind = 'p';
+  tables.push_back(above);
+  EXPECT_EQ(problems(),
+            "table \"public.orders\" is a partition of \"public.all_orders\", and both have streams: in one publication its "
+            "changes come under the name of \"public.all_orders\" alone | Remove the streams of one of them, or give "
+            "\"public.orders\" a configuration of its own, with another slot and another publication.\n");
+}
+
 // FOR ALL TABLES has every root: what is below one comes under the name of the topmost.
 TEST_F(PublicationFit, ForAllTablesPublishesAPartitionedPartitionAsItsRoot) {
   publication.for_all_tables = true;

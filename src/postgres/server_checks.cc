@@ -243,6 +243,11 @@ Check check_existing_slot(const SlotState& slot, std::string_view name) {
 
 Check check_absent_publication(const ServerState& server, const PostgresOptions& options, const std::optional<SlotState>& slot,
                                std::span<const StreamConfig> streams, std::span<const TableState> tables) {
+  for (const TableState& table : tables) {
+    if (auto nesting = check_nesting(table, tables)) {
+      return *std::move(nesting);
+    }
+  }
   const std::string& name = options.publication_name;
   const std::string statement = create_publication_statement(name, streams, tables) + ";";
   if (slot) {

@@ -201,6 +201,21 @@ TEST_F(AbsentPublication, IsAFaultWhenItMustExistOrCannotBeMade) {
   EXPECT_EQ(check().status, Check::Status::kFailed);
 }
 
+// It would be created, and the partition's stream would get nothing.
+TEST_F(AbsentPublication, IsNotCreatedForATableAndItsPartition) {
+  tables[0].oid = 1;
+  tables.push_back(tables[0]);
+  tables[1].table = "orders_low";
+  tables[1].oid = 3;
+  tables[1].ancestors = {2, 1};
+  EXPECT_EQ(check().status, Check::Status::kFailed);
+  EXPECT_EQ(check().message,
+            "table \"public.orders_low\" is a partition of \"public.orders\", and both have streams: in one publication its "
+            "changes come under the name of \"public.orders\" alone");
+  tables[1].ancestors = {2};
+  EXPECT_EQ(check().status, Check::Status::kPassed);
+}
+
 // Servers before 18 fail for ever on changes older than the publication; 18 skips them with a mere warning.
 TEST_F(AbsentPublication, IsNotCreatedBehindAnExistingSlot) {
   SlotState slot;

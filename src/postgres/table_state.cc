@@ -51,6 +51,10 @@ select c.oid = $1::pg_catalog.oid, n.nspname, c.relname, c.relreplident, a.attna
     on a.attrelid = c.oid and a.attnum = any ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])
  order by 1 desc, n.nspname, c.relname, c.oid, a.attnum)";
 
+constexpr const char* kAncestorsQuery = R"(
+select relid::pg_catalog.oid from pg_catalog.pg_partition_ancestors($1::pg_catalog.oid::pg_catalog.regclass)
+ where relid <> $1::pg_catalog.oid)";
+
 constexpr const char* kOddLeavesQuery = R"(
 select * from (
   select n.nspname, c.relname, c.relkind, c.relpersistence,
@@ -131,6 +135,16 @@ Result<> read_identities(Connection& sql, const std::string& oid, TableState& st
   return {};
 }
 
+Result<std::vector<std::uint32_t>> read_ancestors(Connection& sql, const std::string& oid, StopSignal stop) {
+  const QueryResult result = TRY(sql.query(kAncestorsQuery, {oid}, catalog_deadline(), stop));
+  std::vector<std::uint32_t> ancestors;
+  ancestors.reserve(static_cast<std::size_t>(result.rows()));
+  for (int row = 0; row < result.rows(); ++row) {
+    ancestors.push_back(result.number<std::uint32_t>(row, 0));
+  }
+  return ancestors;
+}
+
 Result<std::vector<LeafState>> read_odd_leaves(Connection& sql, const std::string& oid, StopSignal stop) {
   const QueryResult result = TRY(sql.query(kOddLeavesQuery, {oid}, catalog_deadline(), stop));
   std::vector<LeafState> leaves;
@@ -187,6 +201,9 @@ Result<std::optional<TableState>> read_table(Connection& sql, const std::string&
                              .type_modifier = columns.number<std::int32_t>(row, 3)});
   }
   TRY(read_identities(sql, oid, state, stop));
+  if (!state.partition_root.empty()) {
+    state.ancestors = TRY(read_ancestors(sql, oid, stop));
+  }
   if (state.is_partitioned()) {
     state.odd_leaves = TRY(read_odd_leaves(sql, oid, stop));
   }

@@ -61,6 +61,8 @@ struct TableState {
   bool is_readable = false;
   bool has_row_security = false;  // for us
   std::string partition_root;     // "schema.table" of the topmost partitioned table; empty if this is no partition
+  // The oids of all the partitioned tables above it.
+  std::vector<std::uint32_t> ancestors{};
   std::vector<ColumnState> columns;
   // Of the table itself and, if it is partitioned, of every leaf: ALTER TABLE ... REPLICA IDENTITY does not reach the
   // partitions, and it is the leaf's identity that decides what an UPDATE or DELETE writes.

@@ -212,6 +212,35 @@ def test_partitioned_partition_is_streamed_by_a_publication_without_its_root(pos
     assert outboxx.stop() == 0
 
 
+@pytest.mark.parametrize("below", ["orders_low", "orders_low_1"], ids=["partitioned", "leaf"])
+@pytest.mark.parametrize("mode", ["create", "existing"])
+def test_streams_of_a_table_and_its_partition_are_refused(mode, below, postgres, make_outboxx):
+    """All would come under the upper one's name: the other stream would get nothing."""
+    postgres.execute(*NESTED)
+    if mode == "existing":
+        postgres.execute(f"create publication outboxx_publication for table only orders, only {below} with (publish_via_partition_root)")
+    outboxx = make_outboxx(postgres, None, [stream("orders"), stream(below)], config={"source.postgres.publication": mode})
+
+    assert f'table "public.{below}" is a partition of "public.orders", and both have streams' in refused(outboxx)
+    outboxx.start(ready=False)
+    assert outboxx.wait_exit() == 66
+    assert postgres.value("select count(*) from pg_publication") == (1 if mode == "existing" else 0)
+    assert postgres.slot("outboxx_slot") is None
+
+
+def test_publication_that_is_not_what_was_asked_for_is_refused(postgres, make_outboxx):
+    """What came of our own CREATE decides what we get, and a slot would be confirmed on the strength of it."""
+    postgres.execute("create table orders (id int primary key)", """
+        create function narrow() returns event_trigger language plpgsql as
+        $$ begin alter publication outboxx_publication set (publish = 'insert'); end $$""",
+                     "create event trigger narrow on ddl_command_end when tag in ('CREATE PUBLICATION') execute function narrow()")
+    outboxx = make_outboxx(postgres, None, [stream("orders")]).start(ready=False)
+
+    assert outboxx.wait_exit() == 66
+    assert "does not publish update, delete, which streams ask for" in outboxx.log
+    assert postgres.slot("outboxx_slot") is None
+
+
 def test_f39_truncate_of_several_tables_counts_each_and_keeps_the_numbering(postgres, kafka, topic, make_outboxx):
     """One message names several relations: changes behind it would get the ids of others once a format tells a truncate."""
     postgres.execute("create table parents (id serial primary key)", "create table children (id serial primary key, of int references parents)",
