@@ -164,6 +164,51 @@ Check check_routing_key(const StreamConfig& stream, const TableState& table, con
   return passed_check(name, fmt::format("table \"{}\" has the routing_key \"{}\"", table_name, stream.routing_key));
 }
 
+// Partitions that do not write all columns of their table's identity.
+std::vector<IdentityState> leaves_without_key(const TableState& table) {
+  std::vector<IdentityState> lacking = table.leaves;
+  std::erase_if(lacking, [&table](const IdentityState& leaf) {
+    return !leaf.is_usable() ||  // was reported for the table
+           std::ranges::all_of(table.identity.columns, [&leaf](const std::string& column) { return leaf.carries(column); });
+  });
+  return lacking;
+}
+
+Check check_leaf_key(const StreamConfig& stream, const TableState& table, std::span<const IdentityState> lacking) {
+  std::vector<std::string> missing = table.identity.columns;
+  std::erase_if(missing, [&lacking](const std::string& column) { return lacking.front().carries(column); });
+  std::string sql;
+  for (const IdentityState& leaf : lacking) {
+    sql += fmt::format(" ALTER TABLE {} REPLICA IDENTITY FULL;", quote_sql_table(leaf.schema, leaf.table));
+  }
+  return failed_check(
+      fmt::format("stream {}", stream.name),
+      fmt::format("stream \"{}\" asks for delete, and the replica identity of table \"{}.{}\" has {}, but that of its "
+                  "partition \"{}.{}\" lacks {}: deleted rows would arrive with nulls for columns that are not null",
+                  stream.name, table.schema, table.table, shown_names(table.identity.columns), lacking.front().schema,
+                  lacking.front().table, shown_names(missing)),
+      fmt::format("Run:{} Or choose an index on the columns of the table's replica identity for each partition with REPLICA "
+                  "IDENTITY USING INDEX.",
+                  sql));
+}
+
+// Rows of a partitioned table come under its name, and the server marks the columns of its identity as their key; but it is
+// their partition's identity that was written, with nulls for the other columns.
+std::optional<Check> check_partition_keys(const StreamConfig& stream, const TableState& table) {
+  if (!stream.operations.remove || !table.is_partitioned() || table.identity.kind == ReplicaIdentity::kFull) {
+    return std::nullopt;
+  }
+  if (!table.identity.is_usable()) {
+    return failed_check(fmt::format("stream {}", stream.name),
+                        fmt::format("stream \"{}\" asks for delete, but table \"{}.{}\" has no usable replica identity ({}): "
+                                    "deleted rows come without a key, whatever the identity of their partition",
+                                    stream.name, table.schema, table.table, missing_identity_reason(table.identity)),
+                        identity_hint(table, table.identity));
+  }
+  const std::vector<IdentityState> lacking = leaves_without_key(table);
+  return lacking.empty() ? std::nullopt : std::optional(check_leaf_key(stream, table, lacking));
+}
+
 // A DELETE has only the old row, so the record's key must be in it.
 std::optional<Check> check_delete_key(const StreamConfig& stream, const TableState& table) {
   std::vector<IdentityState> identities = written_identities(table);
@@ -289,7 +334,11 @@ std::vector<Check> check_table(const TableState& table, PublishedOperations publ
 std::vector<Check> check_stream(const StreamConfig& stream, const TableState& table, const PublishedTable* published) {
   std::vector<Check> checks{check_routing_key(stream, table, published)};
   if (checks.back().status != Check::Status::kFailed) {
-    if (auto check = check_delete_key(stream, table)) {
+    auto check = check_partition_keys(stream, table);
+    if (!check) {
+      check = check_delete_key(stream, table);
+    }
+    if (check) {
       checks.push_back(*std::move(check));
     }
   }

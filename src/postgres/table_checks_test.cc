@@ -154,6 +154,36 @@ TEST(CheckStream, WantsToUseTheSchemasOfTheTypesForASnapshot) {
   EXPECT_TRUE(problem(check_stream(stream(kRead, "id"), table, &wide)).contains("the types of columns total of table"));
 }
 
+// The key of a deleted row is named by the table, and its values are those that the partition wrote.
+TEST(CheckStream, WantsTheKeyOfAPartitionedTableInDeletedRowsOfEachPartition) {
+  TableState table = partitioned_orders();
+  table.identity = identity("orders", ReplicaIdentity::kIndex, {"id", "customer_id"});
+  table.leaves[0].columns = {"id", "customer_id"};
+  EXPECT_EQ(
+      problem(check_stream(stream(kDelete, "id"), table, nullptr)),
+      "stream \"s\" asks for delete, and the replica identity of table \"public.orders\" has id, customer_id, but that of its "
+      "partition \"public.orders_2\" lacks customer_id: deleted rows would arrive with nulls for columns that are not null | "
+      "Run: ALTER TABLE \"public\".\"orders_2\" REPLICA IDENTITY FULL; Or choose an index on the columns of the table's "
+      "replica identity for each partition with REPLICA IDENTITY USING INDEX.");
+  EXPECT_EQ(problem(check_stream(stream(kInsert, "id"), table, nullptr)), "");
+  table.leaves[1] = identity("orders_2", ReplicaIdentity::kFull, {});
+  EXPECT_EQ(problem(check_stream(stream(kDelete, "id"), table, nullptr)), "");
+  table.leaves[1] = identity("orders_2", ReplicaIdentity::kDefault, {"total", "customer_id", "id"});
+  EXPECT_EQ(problem(check_stream(stream(kDelete, "id"), table, nullptr)), "");
+}
+
+TEST(CheckStream, WantsAKeyOfAPartitionedTableEvenIfItsPartitionsHaveOne) {
+  TableState table = partitioned_orders();
+  table.identity.columns.clear();
+  EXPECT_EQ(problem(check_table(table, kNotYet)), "");
+  EXPECT_EQ(problem(check_stream(stream(kDelete, "id"), table, nullptr)),
+            "stream \"s\" asks for delete, but table \"public.orders\" has no usable replica identity (it has no primary key, "
+            "or only a deferrable one): deleted rows come without a key, whatever the identity of their partition | Add a "
+            "primary key, or run: ALTER TABLE \"public\".\"orders\" REPLICA IDENTITY FULL; ALTER TABLE "
+            "\"public\".\"orders_1\" REPLICA IDENTITY FULL; ALTER TABLE \"public\".\"orders_2\" REPLICA IDENTITY FULL;");
+  EXPECT_EQ(problem(check_stream(stream(kInsert, "id"), table, nullptr)), "");
+}
+
 TEST(CheckStream, WantsToReadEachPartitionForASnapshot) {
   TableState table = partitioned_orders();
   table.has_row_security = true;  // policies of its own do not count: it is not what is read

@@ -241,6 +241,37 @@ def test_publication_that_is_not_what_was_asked_for_is_refused(postgres, make_ou
     assert postgres.slot("outboxx_slot") is None
 
 
+def test_partitions_that_do_not_write_the_key_of_their_table_are_refused(postgres, make_outboxx):
+    """A delete would show a null for a column that is not null. What the refusal says to run is enough."""
+    postgres.execute("create table orders (tenant int not null, id int not null, code text not null) partition by list (tenant)",
+                     "create unique index orders_code on orders (tenant, code)",
+                     "create table orders_1 partition of orders for values in (1)", "alter table orders_1 add primary key (tenant, id)",
+                     "alter table orders replica identity using index orders_code")
+    outboxx = make_outboxx(postgres, None, [stream("orders", routing_key="tenant")])
+
+    assert 'partition "public.orders_1" lacks code' in refused(outboxx)
+    postgres.execute("alter table orders_1 replica identity full")
+    outboxx.start()
+    postgres.execute("insert into orders values (1, 2, 'c')", "delete from orders")
+    assert told(outboxx, 2)[1] == ("DELETE", {"tenant": 1, "code": "c"})
+    assert outboxx.stop() == 0
+
+
+def test_partitioned_table_without_a_key_is_refused_for_deletes_only(postgres, make_outboxx):
+    """Its partitions' own keys do not help: the first delete ended the program, and nothing got past it."""
+    postgres.execute("create table orders (id int, n int) partition by list (id)",
+                     "create table orders_1 partition of orders for values in (1)", "alter table orders_1 add primary key (id)")
+    outboxx = make_outboxx(postgres, None, [stream("orders")])
+    assert 'asks for delete, but table "public.orders" has no usable replica identity' in refused(outboxx)
+    outboxx.configure(streams=[stream("orders", operations=["insert", "update"])])
+    outboxx.start()
+    postgres.execute("insert into orders values (1, 1)", "update orders set n = 2", "delete from orders")
+    wait_confirmed(postgres)
+
+    assert told(outboxx, 2) == [("INSERT", {"id": 1, "n": 1}), ("UPDATE", {"id": 1, "n": 2})]
+    assert outboxx.stop() == 0
+
+
 def test_f39_truncate_of_several_tables_counts_each_and_keeps_the_numbering(postgres, kafka, topic, make_outboxx):
     """One message names several relations: changes behind it would get the ids of others once a format tells a truncate."""
     postgres.execute("create table parents (id serial primary key)", "create table children (id serial primary key, of int references parents)",
