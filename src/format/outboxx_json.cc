@@ -213,7 +213,8 @@ Result<const Value*> OutboxxJson::routing_value(const Change& change) const {
     return no_routing_value_failure(change, routing_key_, "is not in the replica identity");
   }
   const Value* value = &told_row(change)[column];
-  if (value->kind == ValueKind::kUnchangedToast && old_row_has_it) {
+  // A null there is of a partition whose identity lacks the column: what is TOASTed is not null.
+  if (value->kind == ValueKind::kUnchangedToast && old_row_has_it && change.old_row[column].kind != ValueKind::kNull) {
     value = &change.old_row[column];  // unchanged, so the old value is the value
   }
   if (value->kind == ValueKind::kUnchangedToast) [[unlikely]] {

@@ -93,6 +93,14 @@ TEST(OutboxxJson, UnchangedRoutingColumnThatTheOldRowLacksIsAnError) {
                ErrorCode::kPostgresMisconfigured, message);
 }
 
+// Of a partition whose replica identity lacks a column that its table's has: the key would be a null that was never there.
+TEST(OutboxxJson, UnchangedRoutingColumnThatIsNullInTheOldKeyIsAnError) {
+  Table table(relation("public", "orders", {column("id", kInt4), column("note", kText, kKey)}), "note");
+  expect_error(table.update({text("1"), kUnchanged}, {{kNull, kNull}, OldRowKind::kKey}), ErrorCode::kPostgresMisconfigured,
+               R"(could not route UPDATE on "public.orders" at LSN 0/1A2B: routing column "note" was not sent, )"
+               "because its TOASTed value did not change");
+}
+
 TEST(OutboxxJson, DeleteWithoutTheRoutingColumnIsAnErrorThatSaysHowToMendIt) {
   Table table(relation("pub\"lic", "orders", order_columns()), "customer_id");
   const auto message = table.remove({{text("7"), kNull, kNull}, OldRowKind::kKey});
