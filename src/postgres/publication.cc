@@ -28,7 +28,8 @@ namespace {
 constexpr std::string_view kDuplicateObject = "42710";
 
 // pg_publication_tables knows column lists and row filters since 15. It does not list a partitioned table whose partitions are
-// published under their own names; pg_publication_rel does.
+// published under their own names; pg_publication_rel does. 15 lists generated columns as well, which are not published
+// before 18.
 constexpr const char* kTablesQuery14 = R"(
 select t.schemaname, t.tablename, null, false, null
   from pg_catalog.pg_publication_tables t
@@ -41,7 +42,13 @@ select t.schemaname, t.tablename, t.rowfilter, exists (
            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
           where p.pubname = t.pubname and n.nspname = t.schemaname and c.relname = t.tablename and r.prattrs is not null),
        a.attname
-  from pg_catalog.pg_publication_tables t left join lateral unnest(t.attnames) a(attname) on true
+  from pg_catalog.pg_publication_tables t
+  left join lateral unnest(t.attnames) a(attname)
+    on pg_catalog.current_setting('server_version_num')::int >= 180000 or not exists (
+         select from pg_catalog.pg_attribute g
+           join pg_catalog.pg_class c on c.oid = g.attrelid
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = t.schemaname and c.relname = t.tablename and g.attname = a.attname and g.attgenerated <> '')
  where t.pubname = $1 and (t.schemaname, t.tablename) in (select * from unnest($2::text[], $3::text[])))";
 constexpr const char* kPartitionedMembersQuery = R"(
 union all

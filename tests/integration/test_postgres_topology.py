@@ -339,6 +339,17 @@ def test_f42_column_list_row_filter_and_generated_column_that_change_while_strea
     assert outboxx.stop() == 0
 
 
+def test_generated_column_as_routing_key_is_refused_unless_it_is_published(postgres, make_outboxx):
+    """The first change would end the program, and nothing would get past it."""
+    postgres.execute("create table t (id int primary key, twice int generated always as (id * 2) stored)",
+                     "create publication outboxx_publication for table t")
+    outboxx = make_outboxx(postgres, None, [stream("t", operations=["insert"], routing_key="twice")], config=EXISTING)
+    assert "is a generated column, which is not published" in refused(outboxx)
+    if postgres.version >= 18:
+        postgres.execute("alter publication outboxx_publication set (publish_generated_columns = stored)")
+        assert outboxx.command("check").returncode == 0
+
+
 def test_f43_types_made_while_streaming_are_their_text(postgres, make_outboxx):
     """A type that was not there at the start would end the stream, or show its value in a made-up way."""
     postgres.execute("create table t (id int primary key)")
