@@ -257,7 +257,7 @@ Check check_absent_publication(const ServerState& server, const PostgresOptions&
                     "decoded for a publication that is younger",
                     name, options.slot_name, to_string(slot->confirmed_flush_lsn)),
         fmt::format("If no table of the streams has changed since, run: {} If one has, drop the slot as well, start "
-                    "again and fill the gap from the tables: SELECT pg_drop_replication_slot('{}');",
+                    "once with --accept-gap 'REASON' and fill the gap from the tables: SELECT pg_drop_replication_slot('{}');",
                     statement, options.slot_name));
   }
   if (options.publication_mode == PublicationMode::kExisting) {
