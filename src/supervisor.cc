@@ -82,6 +82,7 @@ struct OpenStream {
   std::string slot_name;
   std::optional<OpenSnapshot> snapshot;
   SnapshotState arrived;  // of it, before this session
+  TableWatch tables{};
 };
 
 // wal_sender_timeout of the walsender's own session: role and database may override the server's.
@@ -200,11 +201,10 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
                                .sqlstate = "55006"});
 }
 
-Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, TableWatch tables,
-                          Sink& sink) {
+Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
   const auto& [config, signals, metrics, mailbox] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
-  SlotMonitor monitor(std::move(sql), open.slot_name, std::move(tables), metrics, Clock::now());
+  SlotMonitor monitor(std::move(sql), open.slot_name, std::move(open.tables), metrics, Clock::now());
   std::optional<Snapshot> snapshot;
   if (open.snapshot) {
     snapshot.emplace(Snapshot::Parts{.sink = sink, .metrics = metrics, .streams = config.streams}, *std::move(open.snapshot),
@@ -281,6 +281,7 @@ Result<> run_session(const Wiring& wiring, History& history) {
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
   history.phase = Phase::kConnecting;
   TRY(ensure_publication(sql, config.postgres, config.streams, stop));
+  // Before the slot, whose creation may take long.
   TableWatch tables;
   if (config.postgres.snapshot.mode != SnapshotMode::kOnly) {  // which waits for no change of theirs
     tables = TRY(TableWatch::begin(sql, config.postgres.publication_name, config.streams, stop));
@@ -291,7 +292,9 @@ Result<> run_session(const Wiring& wiring, History& history) {
     TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
     history.made_progress = true;
   }
-  return stream_until_end(wiring, history, TRY(std::move(open)), std::move(sql), std::move(tables), *sink);
+  OpenStream stream = TRY(std::move(open));
+  stream.tables = std::move(tables);
+  return stream_until_end(wiring, history, std::move(stream), std::move(sql), *sink);
 }
 
 // Says what failed and when the next attempt follows; what repeats only now and then.

@@ -281,6 +281,7 @@ std::vector<Check> check_type_schemas(const StreamConfig& stream, const TableSta
     }
   }
   std::vector<Check> checks;
+  checks.reserve(columns_of.size());
   for (const auto& [schema, columns] : columns_of) {
     checks.push_back(failed_check(
         fmt::format("stream {}", stream.name),
