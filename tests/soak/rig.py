@@ -87,8 +87,9 @@ class Rig:
         resources = [ConfigResource("topic", topic, set_config=settings) for topic in TOPICS]
 
         def is_set():
+            admin = self.kafka.admin()  # must live as long as its futures
             try:
-                for future in self.kafka.admin().alter_configs(resources).values():
+                for future in admin.alter_configs(resources).values():
                     future.result(timeout=20)
             except (KafkaException, concurrent.futures.TimeoutError):
                 return False
