@@ -28,12 +28,12 @@ class Takeover:
     def begin(self):
         """Returns when the first was stopped. The second streams by then, if nothing else has prevented it."""
         said = self._outboxx.log.count("waiting for replication slot")
+        self._service.forgive(75)  # from now on: if the first is just being started, they take Kafka from each other
         self._outboxx.start(ready=False)
         with contextlib.suppress(AssertionError):  # at another fault's time there may be nothing to wait for
             wait_until(lambda: self._kept_running() and self._outboxx.log.count("waiting for replication slot") > said, STANDBY_S,
                        "the second waits for the slot")
         before = self._walsender()
-        self._service.forgive(75)
         self._service.freeze()
         frozen = time.time()
         with contextlib.suppress(AssertionError):
