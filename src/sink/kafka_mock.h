@@ -5,6 +5,7 @@
 // After rdkafka.h: rdkafka_mock.h wants it so.
 #include <librdkafka/rdkafka_mock.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -63,6 +64,9 @@ class MockKafka {
   void forgive_requests(std::int16_t api_key) { rd_kafka_mock_clear_request_errors(cluster_, api_key); }
   void fail_topic(const std::string& topic, rd_kafka_resp_err_t error) {
     rd_kafka_mock_topic_set_error(cluster_, topic.c_str(), error);
+  }
+  void answer_after(std::chrono::milliseconds time) {
+    rd_kafka_mock_broker_set_rtt(cluster_, -1, static_cast<int>(time.count()));
   }
   void set_down() { rd_kafka_mock_broker_set_down(cluster_, -1); }
   void set_up() { rd_kafka_mock_broker_set_up(cluster_, -1); }

@@ -175,6 +175,7 @@ TEST_F(KafkaSinkTest, RecordThatOnlyALaterOneVouchesForIsNotDelivered) {
   options_.properties = {{"batch.num.messages", "1"}, {"retry.backoff.ms", "1000"}};
   open();
   kafka_.fail_requests(MockKafka::kProduce, {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART});
+  kafka_.answer_after(std::chrono::milliseconds(100));  // both are on their way, however slow this machine is
   EXPECT_TRUE(produce("k", "first", 1) && produce("k", "second", 2));
   const auto error = serve(2);
   ASSERT_TRUE(error);
