@@ -80,6 +80,7 @@ class Kafka:
 
     def begin_start(self):
         """Several brokers become ready only together: begin_start() them all, then wait_started()."""
+        assert not self.running, "a second one would take the first's place here, and not its ports"
         self._spawn(["-Xshare:auto", f"-XX:SharedArchiveFile={_class_archive(self._home, self.version)}"])
 
     def wait_started(self, deadline=60.0):
