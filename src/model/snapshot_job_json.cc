@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "model/snapshot_job.h"
+#include "model/state_record.h"
 
 namespace outboxx {
 namespace {
@@ -46,19 +47,11 @@ std::vector<PlaceColumn> to_place_key(const Json& json) {
   return key;
 }
 
-bool is_utf8(const std::string& text) {
-  try {
-    return !Json(text).dump().empty();
-  } catch (const Json::type_error&) {
-    return false;
-  }
-}
-
 // A key that is no UTF-8, in a database of SQL_ASCII, cannot stand in the record, and another must not stand for it: rows
 // between the two would never be read. Its leaf is begun anew after a restart.
 OrderedJson to_json(const std::vector<PlaceColumn>& key) {
   OrderedJson json = OrderedJson::array();
-  if (!std::ranges::all_of(key, is_utf8, &PlaceColumn::value)) {
+  if (std::ranges::any_of(key, [](const PlaceColumn& column) { return storable(column.value) != column.value; })) {
     return json;
   }
   for (const PlaceColumn& column : key) {

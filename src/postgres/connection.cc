@@ -230,6 +230,10 @@ Result<> Connection::pin_settings(bool pin_time_zone, TimePoint deadline, StopSi
 Result<QueryResult> Connection::query(const std::string& sql, std::initializer_list<std::string> parameters, TimePoint deadline,
                                       StopSignal stop) {
   TRY(start_query(sql, parameters));
+  return await_result(deadline, stop);
+}
+
+Result<QueryResult> Connection::await_result(TimePoint deadline, StopSignal stop) {
   while (true) {
     if (auto result = TRY(take_result())) {
       return *std::move(result);

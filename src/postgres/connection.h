@@ -69,9 +69,10 @@ class Connection {
   [[nodiscard]] Result<QueryResult> query(const std::string& sql, std::initializer_list<std::string> parameters,
                                           TimePoint deadline, StopSignal stop);
 
-  // The two halves of query(), for a caller with a loop of its own: start_query() sends, take_result() returns nothing while
-  // the answer is not complete (wait for fd() to be readable), and then the result.
+  // The two halves of query(). For a caller with a loop of its own take_result() returns nothing while the answer is not
+  // complete (wait for fd() to be readable), and then the result.
   [[nodiscard]] Result<> start_query(const std::string& sql, std::initializer_list<std::string> parameters);
+  [[nodiscard]] Result<QueryResult> await_result(TimePoint deadline, StopSignal stop);
   [[nodiscard]] Result<std::optional<QueryResult>> take_result();
 
   // Quoted by libpq for this connection's encoding: safe to paste into SQL.

@@ -30,8 +30,7 @@ Result<> fail_lost(const SlotState& slot, std::string_view name) {
                   name, reason, to_string(slot.confirmed_flush_lsn)),
       fmt::format("To go on with a gap, drop the slot: {} Then start once with --accept-gap 'REASON'. The new slot begins "
                   "at the present, so fill the gap from the tables. To prevent it, see max_slot_wal_keep_size, "
-                  "idle_replication_slot_timeout "
-                  "(PostgreSQL 18) and the metric outboxx_slot_safe_bytes.",
+                  "idle_replication_slot_timeout (PostgreSQL 18) and the metric outboxx_slot_safe_bytes.",
                   drop_statement(name)));
 }
 

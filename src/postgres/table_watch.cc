@@ -123,11 +123,8 @@ Result<TableWatch> TableWatch::begin(Connection& sql, const std::string& publica
     }
   }
   TableWatch watch(publication, std::move(tables));
-  const QueryResult answer = TRY(sql.query(watch_query(sql.server_version()),
-                                           {publication, name_array(watch.tables_, &WatchedTable::schema),
-                                            name_array(watch.tables_, &WatchedTable::table), oid_array(watch.tables_)},
-                                           catalog_deadline(), stop));
-  watch.tables_ = watch.parse(answer);
+  TRY(watch.ask(sql));
+  watch.tables_ = watch.parse(TRY(sql.await_result(catalog_deadline(), stop)));
   return watch;
 }
 
