@@ -154,21 +154,17 @@ std::vector<Check> run_checks(const std::string& config_path, StopSignal stop) {
   return checks;
 }
 
-bool is_failed(const Check& check) {
-  return check.status == Check::Status::kFailed;
-}
-
-// An interruption wins over what failed before it: what was not looked at may be worse.
 Result<> verdict_of(const std::vector<Check>& checks) {
-  const auto first_failed = std::ranges::find_if(checks, is_failed);
-  if (first_failed == checks.end()) {
+  const Check* const decisive = decisive_failure(checks);
+  if (decisive == nullptr) {
     return {};
   }
-  if (std::ranges::find(checks, ErrorCode::kInterrupted, &Check::code) != checks.end()) {
+  if (decisive->code == ErrorCode::kInterrupted) {
     return fail(ErrorCode::kInterrupted, "interrupted");
   }
-  return fail(first_failed->code, std::to_string(std::ranges::count_if(checks, is_failed)) + " of " +
-                                      std::to_string(checks.size()) + " checks failed");
+  const auto is_failed = [](const Check& check) { return check.status == Check::Status::kFailed; };
+  return fail(decisive->code, std::to_string(std::ranges::count_if(checks, is_failed)) + " of " +
+                                  std::to_string(checks.size()) + " checks failed");
 }
 
 std::string slot_as_text(std::string_view name, const SlotState& slot) {

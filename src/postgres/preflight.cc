@@ -167,6 +167,22 @@ std::vector<Check> check_postgres(Connection& sql, const PostgresOptions& option
   return checks;
 }
 
+const Check* decisive_failure(std::span<const Check> checks) {
+  const Check* decisive = nullptr;
+  for (const Check& check : checks) {
+    if (check.status != Check::Status::kFailed) {
+      continue;
+    }
+    if (check.code == ErrorCode::kInterrupted) {
+      return &check;
+    }
+    if (decisive == nullptr || (decisive->code == ErrorCode::kPostgresUnreachable && check.code != decisive->code)) {
+      decisive = &check;
+    }
+  }
+  return decisive;
+}
+
 Result<> require(std::span<const Check> checks, log::Level warnings) {
   std::vector<const Check*> failures;
   for (const Check& check : checks) {
@@ -181,14 +197,12 @@ Result<> require(std::span<const Check> checks, log::Level warnings) {
         break;
     }
   }
-  if (failures.empty()) {
+  const Check* const decisive = decisive_failure(checks);
+  if (decisive == nullptr) {
     return {};
   }
-  if (failures.back()->code == ErrorCode::kInterrupted) {
-    return fail(ErrorCode::kInterrupted, failures.back()->message);
-  }
-  if (failures.size() == 1) {
-    return fail(failures[0]->code, failures[0]->message, failures[0]->hint);
+  if (failures.size() == 1 || decisive->code == ErrorCode::kInterrupted) {
+    return fail(decisive->code, decisive->message, decisive->hint);
   }
   std::string messages = fmt::format("{} checks failed", failures.size());
   std::string hints;
@@ -198,9 +212,7 @@ Result<> require(std::span<const Check> checks, log::Level warnings) {
       hints += fmt::format("{}({}) {}", hints.empty() ? "" : " ", index + 1, failures[index]->hint);
     }
   }
-  const auto lasts = [](const Check* failure) { return failure->code != ErrorCode::kPostgresUnreachable; };
-  const auto first = std::ranges::find_if(failures, lasts);
-  return fail(first == failures.end() ? failures[0]->code : (*first)->code, std::move(messages), std::move(hints));
+  return fail(decisive->code, std::move(messages), std::move(hints));
 }
 
 Check passed_check(std::string name, std::string message) {

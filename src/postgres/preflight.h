@@ -39,7 +39,11 @@ struct Check {
 [[nodiscard]] std::vector<Check> check_postgres(Connection& sql, const PostgresOptions& options,
                                                 std::span<const StreamConfig> streams, StopSignal stop);
 
-// One error for all failed checks, with the code of the first; logs the warnings, at the level given.
+// The failed check whose code counts; nullptr if none failed. An interruption wins: what was not looked at may be worse. Then
+// the first that does not pass by itself.
+[[nodiscard]] const Check* decisive_failure(std::span<const Check> checks);
+
+// One error for all failed checks, with the code of the decisive one; logs the warnings, at the level given.
 [[nodiscard]] Result<> require(std::span<const Check> checks, log::Level warnings = log::Level::kWarn);
 
 }  // namespace outboxx
