@@ -50,7 +50,7 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       holds_for_snapshot_(parts.snapshot != nullptr),
       incremental_(parts.incremental),
       ends_with_snapshot_(start.ends_with_snapshot),
-      begun_at_(start.confirmed_flush),
+      begun_at_(std::max(start.confirmed_flush, progress_of(start.state).value_or(Progress{}).position)),
       wal_sender_timeout_(start.wal_sender_timeout),
       silence_limit_(start.silence_limit),
       turned_at_(now),

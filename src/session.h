@@ -170,7 +170,7 @@ class Session {
   std::vector<pollfd> snapshot_fds_;
   Hold hold_ = Hold::kNone;
   Lsn hold_point_;
-  Lsn begun_at_;                         // what had been confirmed before
+  Lsn begun_at_;                         // what had been confirmed or, exactly once, delivered before
   std::optional<WalData> held_message_;  // the Begin at which it is held; valid until the stream's next receive()
   std::uint64_t recorded_revision_ = 0;  // of the snapshot, as the last record says it
   State state_ = State::kStreaming;

@@ -138,6 +138,16 @@ TEST_F(SessionHold, PointBehindWhatAnEarlierSessionConfirmedIsAnotherServers) {
   EXPECT_FALSE(start(100).hold_at(Lsn{99}));
 }
 
+// Exactly once, changes that were delivered are passed over though they were not confirmed: they cannot follow the rows.
+TEST_F(SessionHold, PointBehindWhatAnEarlierSessionDeliveredIsAnotherServers) {
+  StateRecord delivered;
+  delivered.progress.position = Lsn{200};
+  Session session({.stream = stream, .sink = sink, .metrics = metrics, .streams = streams}, {},
+                  {.confirmed_flush = Lsn{100}, .wal_sender_timeout = seconds(60), .format = {}, .state = delivered}, now);
+  EXPECT_FALSE(session.hold_at(Lsn{199}));
+  EXPECT_TRUE(session.hold_at(Lsn{200}));
+}
+
 TEST_F(SessionHold, PointAmidAnOpenTransactionIsAnotherServers) {
   Session session = start(100);
   stream.wal(200, Pgoutput::begin(200));
