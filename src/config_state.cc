@@ -56,7 +56,10 @@ void read_transaction(const ConfigTable& transaction, ProgressOptions& options) 
 
 void read_delivery(const ConfigTable& kafka, Config& config) {
   kafka.read_choice("delivery", std::span<const Choice<DeliveryMode>>(kDeliveries), config.kafka.delivery);
-  if (config.sink != SinkType::kKafka) {  // [sink.kafka] may stay in the file while standard output is tried
+  if (config.sink != SinkType::kKafka && config.kafka.delivery == DeliveryMode::kExactlyOnce) {
+    // [sink.kafka] may stay in the file while standard output is tried.
+    kafka.report().warning(kafka.find("delivery")->position, kafka.full_name("delivery"),
+                           "is of no effect: standard output has no transactions, and is at_least_once");
     config.kafka.delivery = DeliveryMode::kAtLeastOnce;
   }
   config.progress.is_transactional = config.kafka.delivery == DeliveryMode::kExactlyOnce;

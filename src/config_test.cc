@@ -224,6 +224,9 @@ TEST_F(ConfigVersions, StandardOutputHasNoKafkaTransactions) {
   const Config config = parse(text.str());
   EXPECT_EQ(config.kafka.delivery, DeliveryMode::kAtLeastOnce);
   EXPECT_FALSE(config.progress.is_transactional);
+  ASSERT_EQ(config.warnings.size(), 1U);
+  EXPECT_TRUE(config.warnings[0].ends_with(
+      "sink.kafka.delivery: is of no effect: standard output has no transactions, and is at_least_once"));
 }
 
 // The documentation is checked against the code, so that neither is changed alone.
