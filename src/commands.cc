@@ -213,10 +213,12 @@ Result<> run_pipeline(const Config& config, bool wait) {
   }
   log::info("starting", {{"version", OUTBOXX_VERSION}, {"libpq", libpq_version()}, {"librdkafka", librdkafka_version()}});
   Result<> ended = supervise(config, signals, metrics, mailbox, wait ? UnreachableAtStart::kWait : UnreachableAtStart::kGiveUp);
-  if (ended || ended.error().code == ErrorCode::kInterrupted) {
+  const bool is_interrupted = !ended && ended.error().code == ErrorCode::kInterrupted;
+  if (ended || is_interrupted) {
     log::info("stopped", {{"delivered", metrics.records_delivered.value()}});
   }
-  return ended;
+  // A copy that is not finished is no success. All else goes on from there at the next start.
+  return is_interrupted && config.postgres.snapshot.mode != SnapshotMode::kOnly ? Result<>() : ended;
 }
 
 Result<> run_check(const std::string& config_path, bool json) {

@@ -8,7 +8,8 @@
 
 namespace outboxx {
 
-// Streams until SIGTERM or SIGINT. wait: for servers that cannot be reached at the start, in place of giving up.
+// Streams until SIGTERM or SIGINT. kInterrupted: a snapshot that is read alone was stopped before its end. wait: for servers
+// that cannot be reached at the start, in place of giving up.
 [[nodiscard]] Result<> run_pipeline(const Config& config, bool wait);
 
 // Checks the configuration, PostgreSQL and the sink, and changes nothing; prints each check on standard output, as text or as

@@ -83,11 +83,10 @@ int run_program(int argc, char** argv) {
   }
   log::configure(line->log_level, line->log_format);
   const Result<> result = run_command(*line);
-  const bool is_run = line->command == Command::kRun;
-  if (result || (is_run && result.error().code == ErrorCode::kInterrupted)) {
+  if (result) {
     return 0;
   }
-  if (is_run) {
+  if (line->command == Command::kRun) {
     log::error(result.error());
   } else {
     print_error(result.error());

@@ -33,7 +33,8 @@ Pipeline::Pipeline(const Parts& parts, const PipelineOptions& options, const Ses
       sink_(parts.sink),
       monitor_(parts.monitor),
       signals_(parts.signals),
-      options_(options) {}
+      options_(options),
+      ends_with_snapshot_(start.ends_with_snapshot) {}
 
 Result<> Pipeline::run() {
   TRY(session_.begin(Clock::now()));
@@ -41,7 +42,7 @@ Result<> Pipeline::run() {
     const Ready ready = TRY(wait(Clock::now()));
     const TimePoint now = Clock::now();
     if (ready.signal) {
-      take_signal(now);
+      TRY(follow_signal(now));
     }
     TRY(serve_monitor(ready.monitor, now));
     TRY(session_.turn(ready.session, now));
@@ -93,7 +94,11 @@ Result<> Pipeline::serve_monitor(bool ready, TimePoint now) {
   return session_.stopping() ? Result<>() : monitor_->tables();
 }
 
-void Pipeline::take_signal(TimePoint now) {
+Result<> Pipeline::follow_signal(TimePoint now) {
+  if (ends_with_snapshot_ && !session_.stopping()) {  // the signal is left, for the exit code
+    return fail(ErrorCode::kInterrupted, "stopped before all rows had arrived",
+                "Nothing is recorded of a snapshot that is read alone: it begins anew at the next start.");
+  }
   while (const auto signal = signals_.take()) {
     const char* const name = *signal == SIGTERM ? "SIGTERM" : "SIGINT";
     if (session_.stopping()) {
@@ -104,6 +109,7 @@ void Pipeline::take_signal(TimePoint now) {
               {{"signal", name}, {"timeout_ms", options_.drain_timeout.count()}});
     session_.stop(now);
   }
+  return {};
 }
 
 }  // namespace outboxx

@@ -43,7 +43,8 @@ class Pipeline {
 
   Pipeline(const Parts& parts, const PipelineOptions& options, const SessionStart& start, TimePoint now);
 
-  // Until the operator stops it (a value) or something fails. A second signal ends the process at once.
+  // Until the operator stops it (a value) or something fails. A second signal ends the process at once. kInterrupted: stopped
+  // before the end of a snapshot that is read alone.
   [[nodiscard]] Result<> run();
 
   // After run(): the operator had asked for the stop before it ended, whatever it ended with.
@@ -60,13 +61,14 @@ class Pipeline {
 
   [[nodiscard]] Result<Ready> wait(TimePoint now);
   [[nodiscard]] Result<> serve_monitor(bool ready, TimePoint now);
-  void take_signal(TimePoint now);
+  [[nodiscard]] Result<> follow_signal(TimePoint now);
 
   Session session_;
   Sink& sink_;
   SlotMonitor* monitor_;
   const SignalFd& signals_;
   PipelineOptions options_;
+  bool ends_with_snapshot_;
   std::vector<pollfd> fds_;  // of the last wait
 };
 

@@ -13,7 +13,7 @@ namespace outboxx {
 // What went wrong, as far as callers and operators act differently on it. The value is the exit code of the process
 // (docs/exit-codes.md); 1 and 2 stay free for shells and wrappers, 128+N for signals.
 enum class ErrorCode : std::uint8_t {
-  kInterrupted = 0,             // the operator asked to stop while we waited: not a failure of "run"
+  kInterrupted = 0,             // the operator asked to stop while we waited
   kUsage = 64,                  // the command line
   kConfig = 65,                 // the configuration file, or what it names (an environment variable)
   kPostgresMisconfigured = 66,  // the server answers, and refuses or lacks what we need; a restart does not help

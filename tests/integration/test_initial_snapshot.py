@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import time
 
 import pytest
@@ -191,8 +192,9 @@ def test_mode_only_reads_and_ends(postgres, kafka, topic, make_outboxx):
     assert len(reads(kafka, topic)) == 2000
 
 
-def test_mode_only_ends_when_kafka_has_all_rows_however_long_that_takes(postgres, kafka, topic, make_outboxx):
-    """A stop gives up what is not delivered in time, as it comes again. Here nothing would come again."""
+@pytest.fixture
+def all_rows_in_flight(postgres, kafka, topic, make_outboxx):
+    """A copy whose 1000 rows are read, and the broker is paused before the first has arrived."""
     create_table(postgres, "orders", 1000)
     kafka.create_topic(topic)
     config = {"source.postgres.snapshot.mode": "only", "pipeline.drain_timeout_ms": 0}
@@ -203,12 +205,26 @@ def test_mode_only_ends_when_kafka_has_all_rows_however_long_that_takes(postgres
         waiting = "select count(*) from pg_locks where not granted and relation = 'orders'::regclass"
         wait_until(lambda: postgres.value(waiting) > 0, 30, "it wants to read the table")
         kafka.pause()
-    wait_until(lambda: outboxx.metrics()["outboxx_in_flight_records"] == 1000, 30, "all rows are read, and none has arrived")
+    try:
+        wait_until(lambda: outboxx.metrics()["outboxx_in_flight_records"] == 1000, 30, "all rows are read, and none has arrived")
+        yield outboxx
+    finally:
+        kafka.resume()
+
+
+def test_mode_only_ends_when_kafka_has_all_rows_however_long_that_takes(all_rows_in_flight, postgres, kafka, topic):
+    """A stop gives up what is not delivered in time, as it comes again. Here nothing would come again."""
     postgres.execute("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'walsender'")
-    outboxx.wait_log("reconnecting")
+    all_rows_in_flight.wait_log("reconnecting")
     kafka.resume()
-    assert outboxx.wait_exit() == 0, outboxx.log
+    assert all_rows_in_flight.wait_exit() == 0, all_rows_in_flight.log
     assert {message.json["data"]["ident"] for message in reads(kafka, topic)} == set(range(1, 1001))
+
+
+def test_mode_only_that_is_stopped_before_its_end_is_no_success(all_rows_in_flight):
+    all_rows_in_flight.signal(signal.SIGTERM)
+    assert all_rows_in_flight.wait_exit() == 128 + signal.SIGTERM
+    assert "stopped before all rows had arrived" in all_rows_in_flight.log
 
 
 def test_mode_never_and_an_adopted_slot_read_nothing(postgres, kafka, topic, make_outboxx):
