@@ -10,7 +10,7 @@ namespace outboxx {
 static_assert(sizeof(void*) == sizeof(UnitId));
 
 inline void* to_opaque(UnitId unit) {
-  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(unit));  // NOLINT(performance-no-int-to-ptr)
+  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(unit));  // NOLINT(performance-no-int-to-ptr): a number
 }
 
 inline UnitId to_unit(const void* opaque) {
