@@ -43,12 +43,11 @@ std::chrono::milliseconds longest_wait(ReconnectCause cause) {
 }  // namespace
 
 std::optional<Retry> retry_after(const Error& error, Phase phase, bool wait) {
-  const bool is_postgres = error.code == ErrorCode::kPostgresUnreachable;
-  const bool passes = is_postgres || error.code == ErrorCode::kKafkaUnreachable;
-  if (!passes || (phase == Phase::kFirstStart && !wait)) {
+  if (!passes_by_itself(error.code) || (phase == Phase::kFirstStart && !wait)) {
     return std::nullopt;
   }
   const ReconnectCause kafka = phase == Phase::kStreaming ? ReconnectCause::kKafkaDelivery : ReconnectCause::kKafkaUnreachable;
+  const bool is_postgres = error.code == ErrorCode::kPostgresUnreachable;
   const ReconnectCause cause = is_postgres ? postgres_cause(error.sqlstate, phase) : kafka;
   return Retry{.cause = cause, .longest_wait = longest_wait(cause)};
 }

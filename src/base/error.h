@@ -33,6 +33,11 @@ enum class ErrorCode : std::uint8_t {
   kState = 82,                  // the state record cannot be read or written
 };
 
+// A server that cannot be reached may be back: the same step is worth another attempt. All else is the operator's to mend.
+[[nodiscard]] constexpr bool passes_by_itself(ErrorCode code) {
+  return code == ErrorCode::kPostgresUnreachable || code == ErrorCode::kKafkaUnreachable;
+}
+
 // message: one line in PostgreSQL's style, lower case, no full stop. hint: full sentences with the way out, or empty.
 struct Error {
   ErrorCode code = ErrorCode::kInternal;

@@ -176,7 +176,7 @@ const Check* decisive_failure(std::span<const Check> checks) {
     if (check.code == ErrorCode::kInterrupted) {
       return &check;
     }
-    if (decisive == nullptr || (decisive->code == ErrorCode::kPostgresUnreachable && check.code != decisive->code)) {
+    if (decisive == nullptr || (passes_by_itself(decisive->code) && !passes_by_itself(check.code))) {
       decisive = &check;
     }
   }

@@ -43,5 +43,23 @@ TEST(RequireChecks, IsInterruptedWhateverFailedBefore) {
   EXPECT_EQ(result.error().code, ErrorCode::kInterrupted);
 }
 
+Check failed_with(ErrorCode code) {
+  Check check = failed_check("a", "failed", "");
+  check.code = code;
+  return check;
+}
+
+TEST(DecisiveFailure, IsTheFirstOfThoseThatDoNotPass) {
+  const std::vector checks{failed_with(ErrorCode::kKafkaUnreachable), failed_with(ErrorCode::kSlot),
+                           failed_with(ErrorCode::kConfig)};
+  EXPECT_EQ(decisive_failure(checks), &checks[1]);
+}
+
+TEST(DecisiveFailure, IsTheFirstOfThoseThatPass) {
+  const std::vector checks{passed_check("a", "fine"), failed_with(ErrorCode::kPostgresUnreachable),
+                           failed_with(ErrorCode::kKafkaUnreachable)};
+  EXPECT_EQ(decisive_failure(checks), &checks[1]);
+}
+
 }  // namespace
 }  // namespace outboxx
