@@ -120,7 +120,8 @@ Result<> ChunkSource::end_chunk(StopSignal stop) {
 Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal stop) {
   TRY(connect(stop));
   TRY(end_chunk(stop));
-  TRY(sql_->query("BEGIN READ ONLY", {}, catalog_deadline(), stop));
+  // One snapshot for all queries: a table dropped between two of them would look like one without leaves, and as read.
+  TRY(sql_->query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", {}, catalog_deadline(), stop));
   auto chunk = TRY(plan_in_transaction(request, stop));
   TRY(sql_->query("COMMIT", {}, catalog_deadline(), stop));
   return chunk;

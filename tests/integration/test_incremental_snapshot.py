@@ -352,6 +352,22 @@ def test_job_of_a_table_that_is_gone_ends(postgres, kafka, topic, make_outboxx):
     assert jobs(outboxx)[second]["rows"] == 1000
 
 
+def test_job_whose_table_is_dropped_while_a_chunk_is_planned_ends(postgres, kafka, topic, make_outboxx):
+    """The plan is made of several queries: with the table gone between two of them it is not complete."""
+    create_numbers(postgres, 20_000)
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    with postgres.connect(autocommit=False) as other:
+        other.execute("lock table pg_inherits")  # which is asked for the table's leaves, after the table was found
+        job = request(outboxx, "public.numbers")
+        wait_until(lambda: postgres.query("select from pg_stat_activity where wait_event_type = 'Lock' and query like '%pg_inherits%'"),
+                   20, "the planner waits")
+        other.execute("drop table numbers")
+        other.commit()
+    wait_state(outboxx, job, "failed")
+    assert "does not exist" in jobs(outboxx)[job]["reason"]
+
+
 @pytest.mark.parametrize("word", ["ltree", "citext"])
 def test_key_whose_operators_are_not_the_servers(word, postgres, kafka, topic, make_outboxx):
     """Of an extension's type: such a table is read as one without a key."""
