@@ -179,7 +179,7 @@ class IncrementalSnapshot {
   bool has_more_ = false;
   std::vector<pollfd> fds_;
   ChunkSource source_;
-  BackgroundTask task_;  // last: it ends before what it uses
+  BackgroundTask task_{"snapshot"};  // last: it ends before what it uses
 };
 
 }  // namespace outboxx

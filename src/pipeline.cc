@@ -90,6 +90,8 @@ Result<> Pipeline::serve_monitor(bool ready, TimePoint now) {
   monitor_->on_time(now);
   if (monitor_->was_admin_shutdown()) {
     session_.server_is_stopping(now);
+  } else {
+    session_.server_takes_sessions();
   }
   return session_.stopping() ? Result<>() : monitor_->tables();
 }

@@ -99,8 +99,9 @@ class Session {
 
   // The operator's stop, once: reads on to the end of the transaction at hand and waits for its deliveries, within a bound.
   void stop(TimePoint now);
-  // The server ended another session of ours by administrator command.
+  // The server ended another session of ours by administrator command, and takes no new one.
   void server_is_stopping(TimePoint now) { shutdown_watch_.session_ended(now); }
+  void server_takes_sessions() { shutdown_watch_.session_is_back(); }
 
   [[nodiscard]] bool stopping() const { return state_ != State::kStreaming; }
   // A stop is complete.

@@ -5,7 +5,7 @@
 // - The walsender asks for a reply again and again. A running server needs such a request at most once per
 //   wal_sender_timeout / 2, and gets an answer, so requests without a pause between them mean a shutdown. They are seen only
 //   while we read.
-// - The server ended our other session, the slot monitor's, by administrator command.
+// - The server ended our other session, the slot monitor's, by administrator command, and takes no new one.
 #pragma once
 
 #include <algorithm>
@@ -33,6 +33,7 @@ class ShutdownWatch {
       session_ended_at_ = now;
     }
   }
+  void session_is_back() { session_ended_at_.reset(); }
   void delivered(TimePoint now) { latest_delivery_ = now; }
 
   // The server has waited for the whole grace. If something is still undelivered, close the connection, unconfirmed, so that

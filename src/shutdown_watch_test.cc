@@ -48,5 +48,12 @@ TEST(ShutdownWatchTest, ExpiresWhenTheServerEndedOurOtherSessionAndNothingIsDeli
   EXPECT_FALSE(watch.expired(kStart + milliseconds(6999)));
 }
 
+TEST(ShutdownWatchTest, AServerThatTakesSessionsDoesNotShutDown) {
+  ShutdownWatch watch(milliseconds(1000));
+  watch.session_ended(kStart);
+  watch.session_is_back();
+  EXPECT_FALSE(watch.expired(kStart + milliseconds(5000)));
+}
+
 }  // namespace
 }  // namespace outboxx

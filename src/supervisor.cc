@@ -204,7 +204,12 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
 Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream open, Connection sql, Sink& sink) {
   const auto& [config, signals, metrics, mailbox] = wiring;
   open.start.format.invalid_utf8 = &metrics.invalid_utf8;
-  SlotMonitor monitor(std::move(sql), open.slot_name, std::move(open.tables), metrics, Clock::now());
+  SlotMonitor monitor({.sql = std::move(sql),
+                       .options = config.postgres,
+                       .slot_name = open.slot_name,
+                       .sender_pid = open.session.pid,
+                       .tables = std::move(open.tables)},
+                      metrics, Clock::now());
   std::optional<Snapshot> snapshot;
   if (open.snapshot) {
     snapshot.emplace(Snapshot::Parts{.sink = sink, .metrics = metrics, .streams = config.streams}, *std::move(open.snapshot),

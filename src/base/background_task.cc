@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include <functional>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -13,7 +14,7 @@
 
 namespace outboxx {
 
-BackgroundTask::BackgroundTask() : ended_(make_event()), stop_(make_event()) {}
+BackgroundTask::BackgroundTask(std::string name) : name_(std::move(name)), ended_(make_event()), stop_(make_event()) {}
 
 BackgroundTask::~BackgroundTask() {
   if (is_running()) {
@@ -26,8 +27,8 @@ void BackgroundTask::start(std::function<void(StopSignal)> work) {
   CHECK(!is_running());
   eventfd_t unused = 0;
   ::eventfd_read(stop_.get(), &unused);  // of the work before
-  thread_ = std::thread([work = std::move(work), stop = StopSignal{stop_.get()}, ended = ended_.get()] {
-    ::pthread_setname_np(::pthread_self(), "snapshot");
+  thread_ = std::thread([work = std::move(work), name = name_, stop = StopSignal{stop_.get()}, ended = ended_.get()] {
+    ::pthread_setname_np(::pthread_self(), name.c_str());
     work(stop);
     ::eventfd_write(ended, 1);
   });

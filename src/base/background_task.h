@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <thread>
 
 #include "base/unique_fd.h"
@@ -12,7 +13,8 @@ namespace outboxx {
 // Used by one thread, the loop's. What the work touches is its own from start() until take_end() said that it ended.
 class BackgroundTask {
  public:
-  BackgroundTask();
+  // name: of the thread, at most 15 characters.
+  explicit BackgroundTask(std::string name);
   // Stops the work and waits for its end.
   ~BackgroundTask();
   BackgroundTask(const BackgroundTask&) = delete;
@@ -30,6 +32,7 @@ class BackgroundTask {
   [[nodiscard]] bool take_end();
 
  private:
+  std::string name_;
   UniqueFd ended_;  // eventfds
   UniqueFd stop_;
   std::thread thread_;

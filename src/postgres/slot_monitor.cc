@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/time.h"
+#include "base/wait.h"
 #include "postgres/connection.h"
 #include "postgres/slot.h"
 #include "postgres/table_watch.h"
@@ -23,18 +24,35 @@ namespace {
 constexpr auto kInterval = std::chrono::seconds(10);
 // A server that does not answer for so long is frozen or black-holed; the replication stream's own watch decides what follows.
 constexpr auto kAnswerTimeout = std::chrono::seconds(60);
+constexpr std::chrono::milliseconds kFirstReopenWait{1000};
+constexpr std::chrono::milliseconds kLongestReopenWait{30'000};
 constexpr std::string_view kAdminShutdown = "57P01";
 
 }  // namespace
 
-SlotMonitor::SlotMonitor(Connection sql, std::string slot_name, TableWatch tables, Metrics& metrics, TimePoint now)
-    : sql_(std::move(sql)), slot_name_(std::move(slot_name)), tables_(std::move(tables)), metrics_(metrics), next_wake_(now) {}
+SlotMonitor::SlotMonitor(Parts parts, Metrics& metrics, TimePoint now)
+    : sql_(std::move(parts.sql)),
+      options_(parts.options),
+      slot_name_(std::move(parts.slot_name)),
+      sender_pid_(std::move(parts.sender_pid)),
+      tables_(std::move(parts.tables)),
+      metrics_(metrics),
+      next_wake_(now),
+      backoff_(kFirstReopenWait, kLongestReopenWait),
+      reopened_(fail(ErrorCode::kPostgresUnreachable, "not tried yet")) {}
 
 int SlotMonitor::fd() const {
+  if (task_.is_running()) {
+    return task_.fd();
+  }
   return sql_ ? sql_->fd() : -1;
 }
 
 void SlotMonitor::on_ready(TimePoint now) {
+  if (task_.is_running()) {
+    take_opened(now);
+    return;
+  }
   if (!sql_) {
     return;
   }
@@ -47,7 +65,11 @@ void SlotMonitor::on_ready(TimePoint now) {
 }
 
 void SlotMonitor::on_time(TimePoint now) {
-  if (!sql_ || now < next_wake_) {
+  if (now < next_wake_) {
+    return;
+  }
+  if (!sql_) {
+    reopen();
     return;
   }
   if (asked_ != Question::kNone) {
@@ -55,6 +77,48 @@ void SlotMonitor::on_time(TimePoint now) {
     return;
   }
   ask(Question::kSlot, now);
+}
+
+void SlotMonitor::reopen() {
+  next_wake_ = TimePoint::max();
+  task_.start([this](StopSignal stop) { reopened_ = Connection::open(options_, ConnectionMode::kSql, stop); });
+}
+
+void SlotMonitor::take_opened(TimePoint now) {
+  if (!task_.take_end()) {
+    return;
+  }
+  if (!reopened_) {
+    lose(reopened_.error(), now);
+    return;
+  }
+  sql_ = *std::move(reopened_);
+  ask(Question::kSlot, now);
+}
+
+// Without a word if one was lost before: it was said.
+void SlotMonitor::lose(const Error& error, TimePoint now) {
+  sql_.reset();
+  asked_ = Question::kNone;
+  next_wake_ = now + backoff_.next();
+  if (!std::exchange(is_lost_, true)) {
+    was_admin_shutdown_ = error.sqlstate == kAdminShutdown;
+    log::warn("lost the connection that watches the replication slot", {{"slot", slot_name_}, {"reason", error.message}});
+  } else {
+    log::debug("could not watch the replication slot again", {{"slot", slot_name_}, {"reason", error.message}});
+  }
+}
+
+// A connection string with several hosts may have led to another server.
+Result<> SlotMonitor::accept_reopened(const std::optional<SlotState>& slot) {
+  if (!slot || std::to_string(slot->active_pid) != sender_pid_) {
+    return fail(ErrorCode::kPostgresUnreachable, "the stream is not from this server");
+  }
+  is_lost_ = false;
+  was_admin_shutdown_ = false;
+  backoff_.reset();
+  log::info("the replication slot is watched again", {{"slot", slot_name_}});
+  return {};
 }
 
 void SlotMonitor::ask(Question question, TimePoint now) {
@@ -84,7 +148,14 @@ void SlotMonitor::take(const QueryResult& answer, TimePoint now) {
     rest(now);
     return;
   }
-  report(parse_slot(answer));
+  const std::optional<SlotState> slot = parse_slot(answer);
+  if (is_lost_) {
+    if (const auto accepted = accept_reopened(slot); !accepted) {
+      lose(accepted.error(), now);
+      return;
+    }
+  }
+  report(slot);
   if (tables_.empty()) {
     rest(now);
     return;
@@ -102,10 +173,7 @@ void SlotMonitor::report_failure(const Error& error, TimePoint now) {
   const bool is_of_slot = asked_ == Question::kSlot;
   asked_ = Question::kNone;
   if (error.code == ErrorCode::kPostgresUnreachable) {
-    was_admin_shutdown_ = error.sqlstate == kAdminShutdown;
-    log::warn("lost the connection that watches the replication slot", {{"slot", slot_name_}, {"reason", error.message}});
-    sql_.reset();
-    next_wake_ = TimePoint::max();
+    lose(error, now);
     return;
   }
   next_wake_ = now + kInterval;

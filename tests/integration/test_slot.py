@@ -13,6 +13,7 @@ pytestmark = pytest.mark.postgres
 
 TABLE = "create table orders (id int primary key, note text)"
 INSERT = "insert into orders select generate_series({}, {})"
+WATCH = "application_name = 'outboxx' and backend_type = 'client backend'"  # the session that asks for the slot's state
 
 
 def prepared(make_outboxx, postgres, kafka, topic, **options):
@@ -115,6 +116,38 @@ def test_f16_stop_while_waiting_for_the_slot_is_a_clean_end(postgres, kafka, top
     postgres.execute(INSERT.format(1, 1))
     assert ids(kafka, topic, 1) == [1]
     assert first.running
+
+
+def test_watch_of_the_slot_comes_back(postgres, kafka, topic, make_outboxx):
+    """Somebody ends idle sessions: nothing else tells that WAL piles up, and old figures look like good ones."""
+    outboxx = prepared(make_outboxx, postgres, kafka, topic).start()
+    assert postgres.terminate_backend(WATCH) == 1
+    outboxx.wait_log("lost the connection that watches the replication slot")
+    postgres.execute(INSERT.format(1, 2))
+    assert ids(kafka, topic, 2) == [1, 2]
+    end = postgres.current_lsn()
+
+    outboxx.wait_log("the replication slot is watched again")
+    wait_until(lambda: outboxx.metrics()["outboxx_confirmed_lsn"] >= end, 20, "the figures follow")
+    assert "reconnecting" not in outboxx.log
+
+
+def test_watch_of_the_slot_takes_no_other_server(start_postgres, kafka, topic, make_outboxx, make_proxy):
+    """With several hosts the new connection may reach another one: that has no such slot, and ours is not missing."""
+    postgres, other = start_postgres(), start_postgres()
+    other.execute(TABLE)
+    proxy = make_proxy(f"127.0.0.1:{postgres.port}")
+    hosts = f"host=127.0.0.1,127.0.0.1 port={proxy.port},{other.port} user=postgres dbname=postgres"
+    postgres.execute(TABLE)
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(hosts, kafka, [stream("public.orders", topic)], args=["--log-level", "debug"]).start()
+    proxy.refuse()
+    assert postgres.terminate_backend(WATCH) == 1
+    outboxx.wait_log("the stream is not from this server")
+
+    proxy.accept()
+    outboxx.wait_log("the replication slot is watched again")
+    assert "does not exist any more" not in outboxx.log and "reconnecting" not in outboxx.log
 
 
 def test_f19_reason_of_a_terminated_walsender_is_told(postgres, kafka, topic, make_outboxx):
