@@ -281,6 +281,10 @@ Result<> run_session(const Wiring& wiring, History& history) {
   const std::unique_ptr<Sink> sink = TRY(make_sink(config, history.output, metrics));
   Connection sql = TRY(Connection::open(config.postgres, ConnectionMode::kSql, stop));
   TRY(require(check_postgres(sql, config.postgres, config.streams, stop), is_first ? log::Level::kWarn : log::Level::kDebug));
+  // Here too, for no session may begin for long: that is when WAL piles up.
+  if (const auto slot = TRY(read_slot(sql, config.postgres.slot_name, stop))) {
+    publish_slot_metrics(*slot, metrics);
+  }
   TRY(refuse_to_fence(config, sql, *sink, history, stop));
   // The sink before the slot: a slot that nobody reads fills the primary's disk.
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));

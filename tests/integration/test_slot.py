@@ -150,6 +150,19 @@ def test_watch_of_the_slot_takes_no_other_server(start_postgres, kafka, topic, m
     assert "does not exist any more" not in outboxx.log and "reconnecting" not in outboxx.log
 
 
+def test_figures_of_the_slot_follow_while_kafka_is_away(postgres, start_kafka, topic, make_outboxx):
+    """No session can begin, and that is when WAL piles up."""
+    kafka = start_kafka()
+    outboxx = prepared(make_outboxx, postgres, kafka, topic).start()
+    kafka.stop()
+    assert postgres.terminate_backend() == 1
+    outboxx.wait_log("reconnecting: ")
+    before = outboxx.metrics()["outboxx_slot_retained_bytes"]
+    postgres.execute(INSERT.format(1, 100_000), "select pg_switch_wal()", "checkpoint")
+
+    wait_until(lambda: outboxx.metrics()["outboxx_slot_retained_bytes"] > before + 5_000_000, 60, "the figure follows")
+
+
 def test_f19_reason_of_a_terminated_walsender_is_told(postgres, kafka, topic, make_outboxx):
     """The COPY ends without an error of its own: who takes that for an end of the stream hides why, and spins."""
     outboxx = prepared(make_outboxx, postgres, kafka, topic).start()
