@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,9 @@ namespace {
 
 // A transaction that has been open for so long is not expected to end in the moment that the stream can be held.
 constexpr std::chrono::seconds kLongTransaction{1};
+constexpr std::chrono::milliseconds kPlanLockTimeout{5'000};  // nothing waits for the plan
+constexpr std::chrono::milliseconds kPlanStatementTimeout{25'000};
+constexpr std::string_view kLockNotAvailable = "55P03";
 
 // Where the leaf was left, if its key is what it was. In another order, what is left to read may be before that place.
 std::optional<KeyValues> key_before(const JobPlace& place, std::uint32_t leaf, const std::vector<KeyColumn>& key) {
@@ -59,6 +63,11 @@ std::unexpected<Error> fail_without_key(const std::string& table) {
                   "for one Kafka transaction",
                   table),
       "Give it a primary key.");
+}
+
+// Something else changes the table meanwhile: its catalog entries are those of our snapshot, its columns those of the present.
+Result<QueryResult> passing(Result<QueryResult> result) {
+  return result ? std::move(result) : std::unexpected(snapshot_error(std::move(result).error()));
 }
 
 // What changes a table may hide it, or a part of it, for a moment.
@@ -122,7 +131,15 @@ Result<PreparedChunk> ChunkSource::plan(const ChunkRequest& request, StopSignal 
   TRY(end_chunk(stop));
   // One snapshot for all queries: a table dropped between two of them would look like one without leaves, and as read.
   TRY(sql_->query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", {}, catalog_deadline(), stop));
-  auto chunk = TRY(plan_in_transaction(request, stop));
+  // Below our own deadline: the server would keep a session that we gave up, one more with each attempt.
+  TRY(sql_->query(fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}", kPlanLockTimeout.count(),
+                              kPlanStatementTimeout.count()),
+                  {}, catalog_deadline(), stop));
+  auto chunk = plan_in_transaction(request, stop);
+  if (!chunk && chunk.error().sqlstate == kLockNotAvailable) {
+    return std::unexpected(snapshot_error(std::move(chunk).error()));
+  }
+  TRY(chunk);
   TRY(sql_->query("COMMIT", {}, catalog_deadline(), stop));
   return chunk;
 }
@@ -146,6 +163,7 @@ Result<PreparedChunk> ChunkSource::plan_in_transaction(const ChunkRequest& reque
   if (leaf == leaves.end()) {
     return chunk;
   }
+  TRY(lock_tables(*sql_, {&*leaf, 1}, stop));
   chunk.leaf = leaf->oid;
   chunk.key = TRY(read_key(*sql_, leaf->oid, stop));
   chunk.next = {.leaf_done = leaf->oid, .key_leaf = 0, .key = {}};
@@ -158,8 +176,9 @@ Result<PreparedChunk> ChunkSource::plan_in_transaction(const ChunkRequest& reque
   if (!chunk.key.empty()) {
     chunk.range.after = key_before(request.place, leaf->oid, chunk.key);
     chunk.rows = chunk.range.after ? request.rows : std::min(request.rows, first_rows(*leaf));
-    const QueryResult end = TRY(sql_->query(find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, chunk.rows), {},
-                                            catalog_deadline(), stop));
+    const QueryResult end =
+        TRY(passing(sql_->query(find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, chunk.rows), {},
+                                catalog_deadline(), stop)));
     if (end.rows() > 0) {
       chunk.next = {.leaf_done = request.place.leaf_done, .key_leaf = leaf->oid, .key = {}};
       KeyValues& values = chunk.range.end.emplace();

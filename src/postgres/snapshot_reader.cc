@@ -28,10 +28,10 @@ namespace outboxx {
 namespace {
 
 // Of the import, and of what is asked about it: undefined_table, undefined_column, invalid_schema_name, undefined_function,
-// lock_not_available, object_not_in_prerequisite_state and invalid_parameter_value (both: the snapshot is gone),
-// duplicate_object (the temporary slot of a session that the server still keeps).
+// lock_not_available, object_not_in_prerequisite_state, invalid_parameter_value and, from PostgreSQL 17 on, undefined_object
+// (all three: the snapshot is gone), duplicate_object (the temporary slot of a session that the server still keeps).
 constexpr auto kMendedByANewSnapshot =
-    std::to_array<std::string_view>({"42P01", "42703", "3F000", "42883", "55P03", "55000", "22023", "42710"});
+    std::to_array<std::string_view>({"42P01", "42703", "3F000", "42883", "55P03", "55000", "22023", "42704", "42710"});
 
 // Of rows, where the others may be what a value meets in a condition, each time again: undefined_table, undefined_column,
 // invalid_schema_name, lock_not_available.

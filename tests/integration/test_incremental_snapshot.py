@@ -368,6 +368,43 @@ def test_job_whose_table_is_dropped_while_a_chunk_is_planned_ends(postgres, kafk
     assert "does not exist" in jobs(outboxx)[job]["reason"]
 
 
+def test_key_that_is_renamed_while_a_chunk_is_planned(postgres, kafka, topic, make_outboxx):
+    """The plan sees the catalog as it was, and its statements the table as it is: that passes with the next plan."""
+    create_numbers(postgres, 20_000)
+    postgres.execute("alter table numbers replica identity full")
+    kafka.create_topic(topic, 3)
+    numbers = stream("public.numbers", topic, operations=ALL, routing_key="a")
+    outboxx = make_outboxx(postgres, kafka, [numbers], config={**NEVER, **THROTTLE}).start()
+    job = request(outboxx, "public.numbers")
+    pause_after_a_chunk(postgres, outboxx, job)
+    with postgres.connect(autocommit=False) as other:
+        other.execute("lock table numbers")
+        assert post(outboxx, f"/snapshots/{job}/resume")[0] == 202
+        wait_until(lambda: postgres.query("select from pg_stat_activity where wait_event_type = 'Lock' and query like '%pg_inherits%'"),
+                   20, "the planner waits, and has its snapshot")
+        other.execute("alter table numbers rename ident to number")
+        other.commit()
+    wait_state(outboxx, job, "complete")
+    found = {int(message.json["data"]["a"]) for message in consume(kafka.bootstrap(), topic)}
+    assert found == set(range(1, 20_001))
+
+
+def test_planner_leaves_no_sessions_behind_a_lock(postgres, kafka, topic, make_outboxx):
+    """The server would keep one for each attempt until the table is free."""
+    create_numbers(postgres, 1000)
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    with postgres.connect(autocommit=False) as other:
+        other.execute("lock table numbers")
+        job = request(outboxx, "public.numbers")
+        outboxx.wait_log("lock timeout", deadline=30)
+        assert jobs(outboxx)[job]["state"] == "running"
+        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        wait_until(lambda: postgres.query(waiting)[0][0] == 0, 10, "no session of the planner waits")
+    wait_state(outboxx, job, "complete")
+    assert jobs(outboxx)[job]["rows"] == 1000
+
+
 @pytest.mark.parametrize("word", ["ltree", "citext"])
 def test_key_whose_operators_are_not_the_servers(word, postgres, kafka, topic, make_outboxx):
     """Of an extension's type: such a table is read as one without a key."""
