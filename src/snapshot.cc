@@ -129,7 +129,7 @@ void Snapshot::announce() {
   for (std::size_t index = 0; index < tables_.size(); ++index) {
     rows += open_.tables[index].estimated_rows;
     bytes += open_.tables[index].bytes;
-    done += state_.tables[index].is_done ? 1 : 0;
+    done += tables_[index].chunks_left == 0 ? 1 : 0;
   }
   progress_.state.set(std::to_underlying(SnapshotRunState::kWaiting));
   progress_.started_us.set(rows_.made_at().time_since_epoch().count());

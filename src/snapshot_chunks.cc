@@ -31,6 +31,10 @@ void append_chunks(std::vector<SnapshotChunk>& chunks, std::size_t table, BlockR
 }
 
 std::vector<BlockRange> arrived_ranges(const TableSnapshot& progress, std::uint32_t blocks) {
+  if (progress.is_done) {
+    return blocks == 0 ? std::vector{BlockRange{}}
+                       : std::vector{BlockRange{.begin = 0, .end = blocks}, BlockRange{.begin = blocks}};
+  }
   std::vector<BlockRange> ranges;
   if (progress.next_block > 0) {
     ranges.push_back({.begin = 0, .end = progress.next_block});
@@ -45,19 +49,26 @@ std::vector<BlockRange> arrived_ranges(const TableSnapshot& progress, std::uint3
   return ranges;
 }
 
+// From blocks that were not read yet, or from another leaf, without the stream telling all of it.
+bool needs_moved_rows(const SnapshotTable& table, const TableSnapshot& progress) {
+  const bool is_leaf = table.oid != table.relation.oid;
+  return progress.is_done ? is_leaf && !table.stream_tells_moves : table.has_toast || !table.stream_tells_moves;
+}
+
 }  // namespace
 
 SnapshotWork plan_chunks(std::span<const SnapshotTable> tables, const SnapshotState& arrived, std::uint32_t xmin,
                          std::uint64_t chunk_bytes) {
-  SnapshotWork work{.state = {.is_pending = true, .tables = {}}, .chunks = {}};
+  SnapshotWork work{.state = {.is_pending = true, .xmin = arrived.tables.empty() ? xmin : arrived.xmin, .tables = {}},
+                    .chunks = {}};
   for (std::size_t index = 0; index < tables.size(); ++index) {
     const SnapshotTable& table = tables[index];
-    const TableSnapshot& progress = work.state.tables.emplace_back(progress_of(table, arrived, xmin));
+    TableSnapshot& progress = work.state.tables.emplace_back(progress_of(table, arrived, xmin));
     const std::uint32_t blocks = blocks_per_chunk(table, chunk_bytes);
     if (progress.is_done) {
-      continue;
+      progress.xmin = work.state.xmin;
     }
-    if (table.has_toast) {
+    if (needs_moved_rows(table, progress)) {
       for (const BlockRange& range : arrived_ranges(progress, table.blocks)) {
         if (range.end == BlockRange::kToTheEnd) {
           work.chunks.push_back({.table = index, .range = range, .only_moved = true});

@@ -1,9 +1,10 @@
 // The chunks that a snapshot still has to read, from what the tables are and what has arrived before. Pure.
 //
-// A chunk that arrived was read at the point of its time, and the stream tells what happened since. With one exception: an
-// UPDATE that moved a row into blocks that were read already does not tell TOASTed values that it did not change, and the row
-// is no longer where it would still have been read. So such blocks are read once more, but of them only the rows that are
-// newer than the first snapshot of the table (docs/delivery.md).
+// A chunk that arrived was read at the point of its time, and the stream tells what happened since. With two exceptions, of
+// rows that an UPDATE moved into blocks that were read already, so that they are no longer where they would still have been
+// read: TOASTed values that it did not change are not told, and a stream that does not list "update" (or, for a move to
+// another leaf, "insert") tells nothing. So such blocks are read once more, but of them only the rows that are newer than the
+// first snapshot of the table (docs/delivery.md).
 #pragma once
 
 #include <cstddef>

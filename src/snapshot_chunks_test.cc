@@ -23,6 +23,8 @@ SnapshotTable table_of(std::uint32_t oid, std::uint32_t blocks, bool has_toast =
   table.blocks = blocks;
   table.bytes = blocks * kBlock;
   table.has_toast = has_toast;
+  table.stream_tells_moves = true;
+  table.relation.oid = oid;
   return table;
 }
 
@@ -67,6 +69,34 @@ TEST(SnapshotChunks, ReadsMovedRowsOfWhatHasArrivedIfThereIsToast) {
   const SnapshotTable table = table_of(1, 20, true);
   EXPECT_EQ(planned({table}, {.is_pending = true, .tables = {progress_of(table, 6, {{8, 10}, {18, kEnd}})}}),
             "moved 0[0,4) moved 0[4,6) moved 0[8,10) moved 0[18,20) moved 0[20,end) 0[6,8) 0[10,14) 0[14,18)");
+}
+
+TEST(SnapshotChunks, ReadsMovedRowsOfWhatHasArrivedIfTheStreamDoesNotTellMoves) {
+  SnapshotTable table = table_of(1, 10);
+  table.stream_tells_moves = false;
+  EXPECT_EQ(planned({table}, {.is_pending = true, .tables = {progress_of(table, 8)}}), "moved 0[0,4) moved 0[4,8) 0[8,end)");
+}
+
+TEST(SnapshotChunks, ReadsMovedRowsOfAFinishedLeafIfTheStreamDoesNotTellMoves) {
+  SnapshotTable leaf = table_of(1, 6);
+  leaf.relation.oid = 9;
+  TableSnapshot done = progress_of(leaf, 0);
+  done.add({.begin = 0, .end = kEnd});
+  EXPECT_EQ(planned({leaf}, {.is_pending = true, .xmin = 700, .tables = {done}}), "");
+  leaf.stream_tells_moves = false;
+  const SnapshotWork work =
+      plan_chunks(std::vector{leaf}, {.is_pending = true, .xmin = 700, .tables = {done}}, 900, 4 * kBlock);
+  EXPECT_EQ(chunks(work), "moved 0[0,4) moved 0[4,6) moved 0[6,end)");
+  EXPECT_EQ(work.state.tables[0].xmin, 700);
+  leaf.blocks = 0;
+  EXPECT_EQ(planned({leaf}, {.is_pending = true, .tables = {done}}), "moved 0[0,end)");
+}
+
+TEST(SnapshotChunks, XminIsThatOfTheFirstSnapshot) {
+  const SnapshotTable table = table_of(1, 6);
+  EXPECT_EQ(plan_chunks(std::vector{table}, {.is_pending = true, .tables = {}}, 900, kBlock).state.xmin, 900);
+  const SnapshotState arrived{.is_pending = true, .xmin = 700, .tables = {progress_of(table, 2)}};
+  EXPECT_EQ(plan_chunks(std::vector{table}, arrived, 900, kBlock).state.xmin, 700);
 }
 
 TEST(SnapshotChunks, RowsThatMovedAreThoseNewerThanTheFirstSnapshot) {

@@ -135,7 +135,10 @@ OrderedJson to_json(const SnapshotState& snapshot) {
                      {"next_block", table.next_block},
                      {"done", std::move(done)}});
   }
-  return {{"pending", snapshot.is_pending}, {"finished", std::move(finished)}, {"begun", std::move(begun)}};
+  return {{"pending", snapshot.is_pending},
+          {"xmin", snapshot.xmin},
+          {"finished", std::move(finished)},
+          {"begun", std::move(begun)}};
 }
 
 // Nothing if json is no pair of block numbers, begin and end.
@@ -175,6 +178,9 @@ std::optional<TableSnapshot> to_table(const Json& json) {
 std::optional<SnapshotState> to_snapshot(const Json& json) {
   Members members(json);
   SnapshotState snapshot{.is_pending = members.flag("pending"), .tables = {}};
+  if (json.contains("xmin")) {  // not in the first records
+    snapshot.xmin = members.number32("xmin");
+  }
   for (const Json& oid : members.array("finished")) {
     if (!oid.is_number_unsigned() || oid.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
       return std::nullopt;

@@ -7,7 +7,7 @@
 // and, while a snapshot is under way (model/snapshot_state.h), with the OIDs of the tables that are finished, and what of
 // others has arrived:
 //
-//   "snapshot":{"pending":true,"finished":[16402],"begun":[{"oid":16410,"file_node":16410,"xmin":741,"next_block":2048,
+//   "snapshot":{"pending":true,"xmin":741,"finished":[16402],"begun":[{"oid":16410,"file_node":16410,"xmin":741,"next_block":2048,
 //    "done":[[3072,4096]]}]}
 //
 // and once there were jobs that read tables again (model/snapshot_job.h), with "jobs" (model/snapshot_job_json.h).

@@ -96,6 +96,7 @@ StateRecord record_with_snapshot() {
   StateRecord record = record_at(0x100);
   record.snapshot = {
       .is_pending = true,
+      .xmin = 740,
       .tables = {{.oid = 16402, .done = {}, .is_done = true},
                  {.oid = 16410, .file_node = 4294967295, .xmin = 741, .next_block = 5, .done = {{7, 9}, {11, 4294967295}}},
                  {.oid = 16420, .file_node = 16421, .xmin = 742, .next_block = 0, .done = {}},
@@ -108,7 +109,7 @@ TEST(StateRecord, HasTheSnapshotWhileOneIsUnderWay) {
   const std::string without = encode(record_at(0x100));
   EXPECT_EQ(encode(record),
             without.substr(0, without.size() - 1) +
-                R"(,"snapshot":{"pending":true,"finished":[16402,16430],"begun":[)"
+                R"(,"snapshot":{"pending":true,"xmin":740,"finished":[16402,16430],"begun":[)"
                 R"({"oid":16410,"file_node":4294967295,"xmin":741,"next_block":5,"done":[[7,9],[11,4294967295]]},)"
                 R"({"oid":16420,"file_node":16421,"xmin":742,"next_block":0,"done":[]}]}})");
   EXPECT_EQ(decode_state_record(encode(record)), record);
@@ -116,6 +117,10 @@ TEST(StateRecord, HasTheSnapshotWhileOneIsUnderWay) {
   pending.snapshot.is_pending = true;
   EXPECT_EQ(decode_state_record(encode(pending)), pending);
   EXPECT_EQ(decode_state_record(without)->snapshot, SnapshotState{});
+  std::string first = encode(record);  // as it was first
+  first.replace(first.find(R"("xmin":740,)"), 11, "");
+  EXPECT_EQ(decode_state_record(first)->snapshot.tables, record.snapshot.tables);
+  EXPECT_EQ(decode_state_record(first)->snapshot.xmin, 0);
 }
 
 TEST(StateRecord, RefusesASnapshotThatIsNotOne) {

@@ -158,7 +158,7 @@ class LeafReader {
   LeafReader(Connection& sql, std::string search_path, std::string time_zone, StopSignal stop)
       : sql_(sql), search_path_(std::move(search_path)), time_zone_(std::move(time_zone)), stop_(stop) {}
 
-  Result<> add(const TableState& table, const PublishedTable& published) {
+  Result<> add(const TableState& table, const PublishedTable& published, bool stream_tells_moves) {
     Relation relation = describe_relation(table, published, sql_.server_version());
     relation.version = next_relation_version();
     const Selection selection = TRY(Selection::read(sql_, relation, time_zone_, stop_));
@@ -175,6 +175,7 @@ class LeafReader {
                         .bytes = leaves.number<std::uint64_t>(row, 7),
                         .estimated_rows = leaves.number<std::uint64_t>(row, 8),
                         .has_toast = is_true(leaves, row, 9),
+                        .stream_tells_moves = stream_tells_moves,
                         .row_filter = published.row_filter,
                         .relation = relation,
                         .types = selection.types,
@@ -253,7 +254,11 @@ Result<std::vector<SnapshotTable>> read_snapshot_tables(Connection& sql, const s
       return fail(ErrorCode::kPostgresMisconfigured,
                   fmt::format("publication \"{}\" does not publish table \"{}.{}\"", publication, table.schema, table.table));
     }
-    TRY(reader.add(table, *found));
+    const bool stream_tells_moves = std::ranges::all_of(reading, [&table](const StreamConfig& stream) {
+      return stream.schema != table.schema || stream.table != table.table ||
+             (stream.operations.insert && stream.operations.update);
+    });
+    TRY(reader.add(table, *found, stream_tells_moves));
   }
   std::ranges::sort(reader.tables, {}, &SnapshotTable::oid);
   return std::move(reader.tables);

@@ -27,8 +27,9 @@ struct SnapshotTable {
   std::uint32_t blocks = 0;
   std::uint64_t bytes = 0;  // with its TOAST table
   std::uint64_t estimated_rows = 0;
-  bool has_toast = false;  // some value may be in its TOAST table
-  std::string row_filter;  // SQL; empty: none
+  bool has_toast = false;           // some value may be in its TOAST table
+  bool stream_tells_moves = false;  // all streams that read it list "insert" and "update"
+  std::string row_filter;           // SQL; empty: none
   // As the stream describes it: with the root's name if the publication publishes via the root, the published columns in the
   // stream's order, key flags. version is unique for it.
   Relation relation;

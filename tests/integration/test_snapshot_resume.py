@@ -189,6 +189,31 @@ def test_row_that_moved_into_blocks_that_were_read_keeps_its_big_value(postgres,
     check_equal(Rebuilt(consume(kafka.bootstrap(), topic)), rows_of(postgres, "orders"))
 
 
+@pytest.mark.parametrize("moves_to", ["a block", "a leaf"])
+def test_rows_that_moved_are_read_if_the_stream_does_not_tell_updates(moves_to, postgres, kafka, topic, make_outboxx):
+    """They are no longer where they would have been read, and no message tells where they are."""
+    postgres.execute("create table orders (ident int, region int, note text) partition by list (region)",
+                     *[f"create table orders_{region} partition of orders for values in ({region})" for region in range(2)],
+                     "insert into orders select n, (n > 1000)::int, repeat('-', 100) from generate_series(1, 20000) n")
+    kafka.create_topic(topic, 3)
+    orders = stream("public.orders", topic, operations=("read",), routing_key="ident")
+    outboxx = make_outboxx(postgres, kafka, [orders], config={**SMALL_CHUNKS, "source.postgres.snapshot.connections": 1}).start()
+    wait_rows(outboxx, "orders", 4000)
+    assert outboxx.stop() == 0
+    if moves_to == "a leaf":
+        postgres.execute("update orders set region = 0 where ident between 15001 and 15010")
+    else:
+        postgres.execute("delete from orders where ident between 1001 and 1500", "vacuum orders_1",  # and of that the block is full:
+                         "update orders set note = 'moved' where ident between 15001 and 15010")
+        moved_to = postgres.query("select (ctid::text::point)[0] from orders where ident between 15001 and 15010")
+        assert min(moved_to)[0] < 20, moved_to  # one or two fit where they were
+    at_full_speed(outboxx)
+    outboxx.start()
+    outboxx.wait_log("snapshot complete")
+    found = {int(message.json["data"]["ident"]) for message in consume(kafka.bootstrap(), topic)}
+    assert found == set(range(1, 20_001))
+
+
 def test_table_that_is_truncated_while_the_snapshot_is_opened_is_not_taken_for_empty(postgres, kafka, topic, make_outboxx):
     """The snapshot should show rows that are gone with the file they were in, and must not show none instead."""
     create_numbers(postgres, 100)
