@@ -33,8 +33,8 @@ namespace {
 
 // After a failed accept(2), for want of file descriptors for example: the listener stays readable, and would keep us busy.
 constexpr std::chrono::seconds kAcceptPause{1};
-// For the loop to answer: not while the pipeline reconnects.
-constexpr std::chrono::seconds kAnswerTimeout{2};
+// For the loop to answer: not while the pipeline reconnects. Our own client waits for 5 s.
+constexpr std::chrono::seconds kAnswerTimeout{4};
 constexpr std::size_t kMaxConnections = 64;
 constexpr std::size_t kMaxHeadBytes = 8192;
 constexpr std::size_t kMaxDiscardedBytes = 65'536;
@@ -337,7 +337,10 @@ void HttpServer::Impl::take_answers(TimePoint now) {
 void HttpServer::Impl::give_up_waiting(Connection& connection, TimePoint now) {
   mailbox.withdraw(connection.ticket);
   start_answer(connection,
-               job_answer({.status = 503, .job = 0, .message = "the pipeline does not stream now; try again when it does"}),
+               job_answer({.status = 503,
+                           .job = 0,
+                           .message = "no answer yet: the pipeline does not stream now, or Kafka takes no record; before you "
+                                      "try again, see GET /snapshots for whether it counts"}),
                now);
 }
 

@@ -61,6 +61,7 @@ IncrementalSnapshot::IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, 
   for (const SnapshotJob& job : jobs_.queue) {
     log::info("going on with a snapshot job", {{"job", job.id}, {"table", job.table()}, {"rows", job.rows}});
   }
+  recorded_revision_ = jobs_.revision;
   published_revision_ = jobs_.revision + 1;  // none yet
   if (failed_) {
     job_ = failed_->job;
@@ -69,7 +70,13 @@ IncrementalSnapshot::IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, 
   publish();
 }
 
-IncrementalSnapshot::~IncrementalSnapshot() = default;
+IncrementalSnapshot::~IncrementalSnapshot() {
+  answer_unrecorded();
+}
+
+milliseconds IncrementalSnapshot::pause_max() const {
+  return prepared_->is_standby ? kStandbyPauseMax : kPauseMax * (1 << std::min(retries_, kPauseDoublings));
+}
 
 std::span<const pollfd> IncrementalSnapshot::prepare_wait() {
   fds_ = {{mailbox_.letters_fd(), POLLIN, 0}, {task_.is_running() ? task_.fd() : -1, POLLIN, 0}};
@@ -196,7 +203,7 @@ void IncrementalSnapshot::end_task(TimePoint now) {
       if (is_wanted()) {
         retry("no snapshot could be made in " + std::to_string(pause_max().count()) + " ms: " +
                   (prepared_->is_standby ? "the primary logged no running transactions, or its transactions did not end"
-                                         : "transactions of others that change rows did not end"),
+                                         : "transactions of others that change rows did not end, or the server is slow"),
               now);
       }
       return;
@@ -365,10 +372,18 @@ void IncrementalSnapshot::arrive() {
   SnapshotJob job = *found;
   if (jobs_.arrive(job_, prepared_->next, rows, ends_table)) {
     job.tables_done = job.tables.size();
-    log::info("snapshot job complete", {{"job", job.id}, {"rows", job.rows}});
-    mailbox_.add_ended({.job = std::move(job), .state = "complete"});
     source_.close();
+    if (is_transactional_ && is_recorded_) {
+      completing_.push_back({.revision = jobs_.revision, .job = std::move(job)});
+    } else {
+      end_job(std::move(job));
+    }
   }
+}
+
+void IncrementalSnapshot::end_job(SnapshotJob job) {
+  log::info("snapshot job complete", {{"job", job.id}, {"rows", job.rows}});
+  mailbox_.add_ended({.job = std::move(job), .state = "complete"});
 }
 
 void IncrementalSnapshot::end_pause(TimePoint now) {
@@ -440,6 +455,9 @@ void IncrementalSnapshot::publish() {
   queue.reserve(jobs_.queue.size());
   for (const SnapshotJob& job : jobs_.queue) {
     queue.push_back({.job = job, .state = job.is_paused ? "paused" : job.id == job_ ? "running" : "waiting"});
+  }
+  for (const Completing& completing : completing_) {
+    queue.push_back({.job = completing.job, .state = "running"});
   }
   mailbox_.set_queue(std::move(queue));
 }

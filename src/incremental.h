@@ -43,8 +43,10 @@ inline constexpr UnitId kIncrementalUnits = UnitId{1} << 61;
 // One thread, never blocks. One per session.
 class IncrementalSnapshot {
  public:
-  // How long the stream may wait for a snapshot to be made.
+  // How long the stream may wait for a snapshot to be made: twice as long with each attempt that failed, up to 1.6 s. The
+  // server may be far away, or its transactions be of a second.
   static constexpr std::chrono::milliseconds kPauseMax{200};
+  static constexpr int kPauseDoublings = 3;
   static constexpr std::chrono::milliseconds kStandbyPauseMax{20'000};
   static constexpr std::size_t kJobsMax = 64;
   // Names and conditions of all jobs: they are in the state record, which has to fit into a message of 1 MB.
@@ -93,6 +95,8 @@ class IncrementalSnapshot {
   // An error only if rows were handed over that can neither be completed nor be taken back.
   [[nodiscard]] Result<> turn(const Stream& stream, TimePoint now);
   void delivered(UnitId unit, std::uint64_t count);
+  // A record of jobs() as they were then has arrived: a job that was accepted outlives us, and its operator gets his answer.
+  void recorded(std::uint64_t revision);
 
   // What the stream is to do now.
   enum class Wish : std::uint8_t { kFlow, kPause, kHold };
@@ -116,8 +120,21 @@ class IncrementalSnapshot {
   enum class State : std::uint8_t { kIdle, kPreparing, kPrepared, kOpening, kAbandoning, kHolding, kReading, kArriving };
 
   [[nodiscard]] TimePoint due_at() const;
-  [[nodiscard]] std::chrono::milliseconds pause_max() const { return prepared_->is_standby ? kStandbyPauseMax : kPauseMax; }
+  [[nodiscard]] std::chrono::milliseconds pause_max() const;
+  struct Unrecorded {
+    SnapshotMailbox::Ticket ticket = 0;
+    std::uint64_t revision = 0;
+    SnapshotAnswer answer;
+  };
+
+  // Exactly once, the last rows of a job are there when its record is.
+  struct Completing {
+    std::uint64_t revision = 0;
+    SnapshotJob job;
+  };
+
   void take_commands();
+  void answer_unrecorded();
   [[nodiscard]] SnapshotAnswer obey(const SnapshotCommand& command);
   [[nodiscard]] SnapshotAnswer add_job(const SnapshotCommand& command);
   void end_task(TimePoint now);
@@ -133,6 +150,7 @@ class IncrementalSnapshot {
   [[nodiscard]] Result<> offer();
   void end_chunk(TimePoint now);
   void arrive();
+  void end_job(SnapshotJob job);
   void end_pause(TimePoint now);
   [[nodiscard]] Result<> lose_chunk(Error error, TimePoint now);
   void give_up_chunk(TimePoint now);
@@ -148,6 +166,9 @@ class IncrementalSnapshot {
   SnapshotJobs jobs_;
   std::optional<FailedJob> failed_;
   std::uint64_t commanded_revision_ = 0;
+  std::uint64_t recorded_revision_ = 0;
+  std::vector<Unrecorded> unrecorded_;
+  std::vector<Completing> completing_;
   std::uint64_t published_revision_ = 0;
   std::uint64_t published_job_ = 0;
   SnapshotRows rows_;

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -11,6 +12,9 @@
 
 namespace outboxx {
 namespace {
+
+constexpr int kAccepted = 202;
+constexpr int kUnavailable = 503;
 
 // What a job adds to the state record beyond some hundred bytes.
 std::size_t text_bytes(const std::vector<std::string>& tables, const std::string& where) {
@@ -25,7 +29,43 @@ std::size_t text_bytes(const std::vector<std::string>& tables, const std::string
 
 void IncrementalSnapshot::take_commands() {
   for (const SnapshotMailbox::Letter& letter : mailbox_.take_letters()) {
-    mailbox_.answer(letter.ticket, obey(letter.command));
+    SnapshotAnswer answer = obey(letter.command);
+    if (answer.status == kAccepted && is_recorded_ && jobs_.revision > recorded_revision_) {
+      unrecorded_.push_back({.ticket = letter.ticket, .revision = jobs_.revision, .answer = std::move(answer)});
+    } else {
+      mailbox_.answer(letter.ticket, std::move(answer));
+    }
+  }
+}
+
+void IncrementalSnapshot::recorded(std::uint64_t revision) {
+  recorded_revision_ = revision;
+  std::erase_if(unrecorded_, [this](Unrecorded& pending) {
+    if (pending.revision > recorded_revision_) {
+      return false;
+    }
+    mailbox_.answer(pending.ticket, std::move(pending.answer));
+    return true;
+  });
+  if (completing_.empty()) {
+    return;
+  }
+  std::erase_if(completing_, [this](Completing& completing) {
+    if (completing.revision > recorded_revision_) {
+      return false;
+    }
+    end_job(std::move(completing.job));
+    return true;
+  });
+  published_revision_ = jobs_.revision + 1;  // anew
+}
+
+// Whether its record has arrived nobody knows.
+void IncrementalSnapshot::answer_unrecorded() {
+  for (const Unrecorded& pending : std::exchange(unrecorded_, {})) {
+    mailbox_.answer(pending.ticket, {.status = kUnavailable,
+                                     .message = "the session ended before it was recorded; GET /snapshots tells whether it "
+                                                "counts, once the next session streams"});
   }
 }
 
@@ -58,7 +98,7 @@ SnapshotAnswer IncrementalSnapshot::obey(const SnapshotCommand& command) {
 
 SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
   if (jobs_.queue.size() >= kJobsMax) {
-    return {.status = 503, .message = "the queue is full: " + std::to_string(kJobsMax) + " jobs"};
+    return {.status = kUnavailable, .message = "the queue is full: " + std::to_string(kJobsMax) + " jobs"};
   }
   std::size_t bytes = text_bytes(command.tables, command.where);
   for (const SnapshotJob& job : jobs_.queue) {
@@ -66,7 +106,7 @@ SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
   }
   if (bytes > kJobsBytesMax) {
     return {
-        .status = 503,
+        .status = kUnavailable,
         .message = "the queue is full: its tables and conditions have more than " + std::to_string(kJobsBytesMax) + " bytes"};
   }
   for (const std::string& table : command.tables) {

@@ -168,6 +168,9 @@ Result<> Session::take_deliveries(TimePoint now) {
     if (delivery.unit == kProgressUnit) {
       gate_.acknowledged();
       metrics_.progress_records.add();
+      if (incremental_ != nullptr) {
+        incremental_->recorded(recorded_jobs_);
+      }
       continue;
     }
     if (is_snapshot_unit(delivery.unit)) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/lsn.h"
+#include "model/snapshot_job.h"
 #include "model/snapshot_state.h"
 #include "model/state_record.h"
 #include "postgres/server_state.h"
@@ -187,6 +188,14 @@ Result<StateRecord> first_record(const StartFacts& facts, StartAction action, Ls
     // What has arrived from this very server has arrived, however the slot stands.
     if (check_same_server(facts, *facts.record)) {
       record.progress.position = std::max(slot_position, facts.record->progress.position);
+    }
+    // What was read before the gap may have changed in it, and block numbers and OIDs may be another server's.
+    if (record.snapshot.is_pending) {
+      record.snapshot = {.is_pending = true, .tables = {}};
+    }
+    for (SnapshotJob& job : record.jobs.queue) {
+      job.tables_done = 0;
+      job.place = {};
     }
   }
   if (action == StartAction::kRun && facts.record) {

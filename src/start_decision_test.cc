@@ -211,5 +211,24 @@ TEST(FirstRecord, AcceptedGapBeginsANewEpochAndRepeatsNothingOfThisServer) {
   EXPECT_EQ(first->progress.position, Lsn{0xF0});
 }
 
+// Of another server the numbers of blocks and tables would hide rows, and of this one what changed in the gap.
+TEST(FirstRecord, AcceptedGapBeginsSnapshotsAnew) {
+  StartFacts given = facts();
+  given.publication_oid = 2;
+  given.record->snapshot = {.is_pending = true, .xmin = 700, .tables = {{.oid = 1, .next_block = 5, .done = {}}}};
+  const auto job =
+      given.record->jobs.add({.tables = {"public.a", "public.b"}, .where = {}, .tables_done = 1, .place = {.leaf_done = 7}});
+  auto first = first_record(given, StartAction::kAcceptGap, Lsn{0xF0});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->snapshot, SnapshotState{.is_pending = true});
+  EXPECT_EQ(first->jobs.find(job)->tables_done, 0);
+  EXPECT_EQ(first->jobs.find(job)->place, JobPlace{});
+
+  given.record->snapshot = {.tables = {{.oid = 1, .done = {}, .is_done = true}}};  // complete: it stays so
+  first = first_record(given, StartAction::kAcceptGap, Lsn{0xF0});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->snapshot, given.record->snapshot);
+}
+
 }  // namespace
 }  // namespace outboxx

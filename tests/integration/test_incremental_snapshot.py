@@ -39,6 +39,13 @@ def pause_after_a_chunk(postgres, outboxx, job):
     wait_until(lambda: postgres.slot(f"{SLOT}_snapshot") is None, 10, "its slot is dropped")
 
 
+def unrecorded(outboxx, path, body=None):
+    """Asks while Kafka takes no record. The newest job."""
+    status, answer = post(outboxx, path, body)
+    assert status == 503 and "GET /snapshots" in answer["error"], answer
+    return max(jobs(outboxx))
+
+
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 def test_tables_are_equal_although_others_write(delivery, postgres, kafka, topic, make_outboxx):
     """Inserts, updates, deletes, changes of the key, and moves between partitions."""
@@ -242,9 +249,9 @@ def test_canceled_job_whose_chunk_fails_ends_nothing_else(postgres, start_kafka,
     outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config={**NEVER, **THROTTLE}).start()
     outboxx.wait_log("streaming slot")
     kafka.pause()
-    job = request(outboxx, "public.numbers", where="1 / (ident - 800) is not null")
+    job = unrecorded(outboxx, "/snapshots", {"tables": ["public.numbers"], "where": "1 / (ident - 800) is not null"})
     wait_until(lambda: outboxx.metrics()["outboxx_in_flight_records"] > 100, 20, "a part of the chunk was handed over")
-    assert post(outboxx, f"/snapshots/{job}/cancel")[0] == 202
+    unrecorded(outboxx, f"/snapshots/{job}/cancel")
     kafka.resume()
     wait_state(outboxx, job, "canceled")
     postgres.execute("insert into numbers values (5001, 1, 1)")
@@ -262,11 +269,11 @@ def test_job_that_is_paused_before_its_chunk_goes_on_at_once(postgres, start_kaf
     kafka.pause()
     postgres.execute("insert into numbers select n, 0, n from generate_series(3001, 6000) n")
     wait_until(lambda: outboxx.metrics()["outboxx_reading_paused"] == 1, 20, "the stream is behind")
-    job = request(outboxx, "public.numbers")
+    job = unrecorded(outboxx, "/snapshots", {"tables": ["public.numbers"]})
     outboxx.wait_log("chunk planned")
-    assert post(outboxx, f"/snapshots/{job}/pause")[0] == 202
+    unrecorded(outboxx, f"/snapshots/{job}/pause")
     wait_state(outboxx, job, "paused")
-    assert post(outboxx, f"/snapshots/{job}/resume")[0] == 202
+    unrecorded(outboxx, f"/snapshots/{job}/resume")
     kafka.resume()
     wait_state(outboxx, job, "complete")
     check_equal(Rebuilt(consume(kafka.bootstrap(), topic)), rows_of(postgres, "numbers", NUMBERS))
@@ -403,6 +410,20 @@ def test_planner_leaves_no_sessions_behind_a_lock(postgres, kafka, topic, make_o
         wait_until(lambda: postgres.query(waiting)[0][0] == 0, 10, "no session of the planner waits")
     wait_state(outboxx, job, "complete")
     assert jobs(outboxx)[job]["rows"] == 1000
+
+
+def test_job_is_accepted_when_its_record_has_arrived(postgres, start_kafka, topic, make_outboxx):
+    """One that ends with its session must not have been promised."""
+    create_numbers(postgres, 100)
+    kafka = start_kafka()
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    outboxx.wait_log("streaming slot")
+    kafka.pause()
+    job = unrecorded(outboxx, "/snapshots", {"tables": ["public.numbers"]})
+    kafka.resume()
+    wait_state(outboxx, job, "complete")
+    assert jobs(outboxx)[job]["rows"] == 100
 
 
 @pytest.mark.parametrize("word", ["ltree", "citext"])
