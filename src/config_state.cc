@@ -79,7 +79,9 @@ void read_state(const ConfigTable& state, Config& config) {
     const TomlValue* const value = state.find(key);
     state.report().fault(value == nullptr ? state.position() : value->position, state.full_name(key), problem);
   };
-  if (options.mode != StateMode::kNone && options.mode != natural) {
+  if (is_stdout && options.mode == StateMode::kFile && options.file.empty()) {
+    fault("file", "is missing: state.mode is \"file\"");
+  } else if (options.mode != StateMode::kNone && options.mode != natural) {
     fault("mode", is_stdout ? "must be \"file\", with a file, or \"none\" for the sink \"stdout\""
                             : "must be \"topic\" or \"none\" for the sink \"kafka\"");
   }

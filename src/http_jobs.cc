@@ -109,7 +109,9 @@ std::expected<JobRequestHead, std::string> parse_job_head(std::string_view head,
                         .host = std::string(header(head, "host")),
                         .content_length = 0};
   if (!is_local_client || !is_address_or_localhost(parsed.host)) {
-    return refuse(403, "snapshots are asked for from the machine that Outboxx runs on, at a loopback address");
+    return refuse(403,
+                  "snapshots are asked for from the machine that Outboxx runs on, at a loopback address: observability.address "
+                  "has to be one, or 0.0.0.0");
   }
   const std::string_view length = header(head, "content-length");
   const auto bytes = to_number<std::size_t>(length.empty() ? "0" : length);

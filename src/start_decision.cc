@@ -20,7 +20,7 @@ namespace {
 constexpr const char* kAcceptGap =
     "To go on without the changes that may be missing, run once with --accept-gap 'REASON': it writes a gap marker to the "
     "state "
-    "topic; then fill the gap from the tables.";
+    "topic; then fill the gap from the tables: outboxx snapshot.";
 
 std::unexpected<Error> refuse(ErrorCode code, std::string message, std::string hint) {
   return fail(code, std::move(message), hint.empty() ? kAcceptGap : std::move(hint) + " " + kAcceptGap);
@@ -76,8 +76,8 @@ Result<> check_continuation(const StartFacts& facts, const StateRecord& record) 
   }
   if (record.publication_oid != facts.publication_oid) {
     return refuse(ErrorCode::kPublicationChanged,
-                  fmt::format("publication \"{}\" was dropped and created again since the last start: changes that were "
-                              "written in between are not in it",
+                  fmt::format("publication \"{}\" was dropped and created again since the last start, or publication_name was "
+                              "changed: changes that were written before it was made are not in it",
                               facts.publication_name),
                   {});
   }

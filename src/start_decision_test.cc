@@ -216,8 +216,8 @@ TEST(FirstRecord, AcceptedGapBeginsSnapshotsAnew) {
   StartFacts given = facts();
   given.publication_oid = 2;
   given.record->snapshot = {.is_pending = true, .xmin = 700, .tables = {{.oid = 1, .next_block = 5, .done = {}}}};
-  const auto job =
-      given.record->jobs.add({.tables = {"public.a", "public.b"}, .where = {}, .tables_done = 1, .place = {.leaf_done = 7}});
+  const auto job = given.record->jobs.add(
+      {.tables = {"public.a", "public.b"}, .where = {}, .tables_done = 1, .place = {.leaf_done = 7, .key = {}}});
   auto first = first_record(given, StartAction::kAcceptGap, Lsn{0xF0});
   ASSERT_TRUE(first);
   EXPECT_EQ(first->snapshot, SnapshotState{.is_pending = true});

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -58,6 +59,11 @@ Result<std::string> read_secret_file(const std::string& path) {
 }
 
 bool is_exposed(const std::string& path) {
+  // systemd's copies have mode 0440 and an access control list for the unit's user alone (systemd.exec(5), LoadCredential=).
+  const char* const credentials = std::getenv("CREDENTIALS_DIRECTORY");
+  if (credentials != nullptr && *credentials != '\0' && path.starts_with(std::string(credentials) + "/")) {
+    return false;
+  }
   struct stat status{};
   return ::stat(path.c_str(), &status) == 0 && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0;
 }

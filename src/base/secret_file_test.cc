@@ -54,5 +54,15 @@ TEST_F(SecretFile, IsExposedIfOthersMayReadIt) {
   EXPECT_TRUE(is_exposed(path));
 }
 
+TEST_F(SecretFile, IsNotExposedIfItIsACopyOfSystemds) {
+  write("x");
+  ::chmod(path.c_str(), 0440);
+  ::setenv("CREDENTIALS_DIRECTORY", path.substr(0, path.rfind('/')).c_str(), 1);
+  EXPECT_FALSE(is_exposed(path));
+  ::setenv("CREDENTIALS_DIRECTORY", "/run/credentials/other.service", 1);
+  EXPECT_TRUE(is_exposed(path));
+  ::unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 }  // namespace
 }  // namespace outboxx

@@ -38,9 +38,9 @@ struct TableSnapshot {
 };
 
 struct SnapshotState {
-  bool is_pending = false;            // the slot is made, the snapshot is not complete
-  std::uint32_t xmin = 0;             // of the first snapshot that read any; 0: older than every row, as far as is known
-  std::vector<TableSnapshot> tables;  // by oid; one that is not here is missing as a whole
+  bool is_pending = false;              // the slot is made, the snapshot is not complete
+  std::uint32_t xmin = 0;               // of the first snapshot that read any; 0: older than every row, as far as is known
+  std::vector<TableSnapshot> tables{};  // by oid; one that is not here is missing as a whole
 
   friend bool operator==(const SnapshotState&, const SnapshotState&) = default;
 };

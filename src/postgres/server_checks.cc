@@ -256,9 +256,10 @@ Check check_absent_publication(const ServerState& server, const PostgresOptions&
         fmt::format("publication \"{}\" does not exist, but replication slot \"{}\" does: changes since {} cannot be "
                     "decoded for a publication that is younger",
                     name, options.slot_name, to_string(slot->confirmed_flush_lsn)),
-        fmt::format("If no table of the streams has changed since, run: {} If one has, drop the slot as well, start "
-                    "once with --accept-gap 'REASON' and fill the gap from the tables: SELECT pg_drop_replication_slot('{}');",
-                    statement, options.slot_name));
+        fmt::format(
+            "If no table of the streams has changed since, run: {} If one has, drop the slot as well, and fill the gap "
+            "from the tables: SELECT pg_drop_replication_slot('{}'); In both cases, start once with --accept-gap 'REASON'.",
+            statement, options.slot_name));
   }
   if (options.publication_mode == PublicationMode::kExisting) {
     return failed_check("publication", fmt::format("publication \"{}\" does not exist", name),
