@@ -176,9 +176,8 @@ Result<PreparedChunk> ChunkSource::plan_in_transaction(const ChunkRequest& reque
   if (!chunk.key.empty()) {
     chunk.range.after = key_before(request.place, leaf->oid, chunk.key);
     chunk.rows = chunk.range.after ? request.rows : std::min(request.rows, first_rows(*leaf));
-    const QueryResult end =
-        TRY(passing(sql_->query(find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, chunk.rows), {},
-                                catalog_deadline(), stop)));
+    const QueryResult end = TRY(passing(sql_->query(
+        find_end_statement(leaf->quoted_name, chunk.key, chunk.range.after, chunk.rows), {}, catalog_deadline(), stop)));
     if (end.rows() > 0) {
       chunk.next = {.leaf_done = request.place.leaf_done, .key_leaf = leaf->oid, .key = {}};
       KeyValues& values = chunk.range.end.emplace();
