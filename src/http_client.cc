@@ -30,7 +30,7 @@ Result<HttpReply> ask_instance(const HttpOptions& options, const std::string& pa
   client.set_write_timeout(kTimeout);
   const httplib::Result result = body.empty() ? client.Get(path) : client.Post(path, body, "application/json");
   if (!result) {
-    return fail(ErrorCode::kConfig,
+    return fail(ErrorCode::kPostgresUnreachable,
                 "could not reach the instance at " + address_of(options) + ", port " + std::to_string(options.port) + ": " +
                     httplib::to_string(result.error()),
                 "Start \"outboxx run\" with the same configuration, and look at \"address\" and \"port\" in [observability].");

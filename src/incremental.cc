@@ -63,6 +63,11 @@ IncrementalSnapshot::IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, 
   }
   recorded_revision_ = jobs_.revision;
   published_revision_ = jobs_.revision + 1;  // none yet
+  for (const Ending& ending : options.endings) {
+    if (jobs_.find(ending.job.id) == nullptr) {
+      tell(ending);
+    }
+  }
   if (failed_) {
     job_ = failed_->job;
     fail_job(failed_->error);
@@ -75,7 +80,7 @@ IncrementalSnapshot::~IncrementalSnapshot() {
 }
 
 milliseconds IncrementalSnapshot::pause_max() const {
-  return prepared_->is_standby ? kStandbyPauseMax : kPauseMax * (1 << std::min(retries_, kPauseDoublings));
+  return prepared_->is_standby ? kStandbyPauseMax : kPauseMax * (1 << std::min(slow_openings_, kPauseDoublings));
 }
 
 std::span<const pollfd> IncrementalSnapshot::prepare_wait() {
@@ -201,7 +206,9 @@ void IncrementalSnapshot::end_task(TimePoint now) {
       source_.close();
       state_ = State::kIdle;
       if (is_wanted()) {
-        retry("no snapshot could be made in " + std::to_string(pause_max().count()) + " ms: " +
+        const milliseconds waited = pause_max();
+        slow_openings_ = std::min(slow_openings_ + 1, kPauseDoublings);
+        retry("no snapshot could be made in " + std::to_string(waited.count()) + " ms: " +
                   (prepared_->is_standby ? "the primary logged no running transactions, or its transactions did not end"
                                          : "transactions of others that change rows did not end, or the server is slow"),
               now);
@@ -218,7 +225,9 @@ void IncrementalSnapshot::end_task(TimePoint now) {
 
 void IncrementalSnapshot::start_preparing() {
   const SnapshotJob& job = *jobs_.next();
-  job_ = job.id;
+  if (std::exchange(job_, job.id) != job.id) {
+    slow_openings_ = 0;
+  }
   const StreamConfig* const stream = find_stream(job.table());
   if (stream == nullptr) {
     fail_job({.code = ErrorCode::kConfig, .message = "no stream lists \"read\" for table \"" + job.table() + "\" any more"});
@@ -373,17 +382,23 @@ void IncrementalSnapshot::arrive() {
   if (jobs_.arrive(job_, prepared_->next, rows, ends_table)) {
     job.tables_done = job.tables.size();
     source_.close();
-    if (is_transactional_ && is_recorded_) {
-      completing_.push_back({.revision = jobs_.revision, .job = std::move(job)});
-    } else {
-      end_job(std::move(job));
-    }
+    end_job({.revision = jobs_.revision, .job = std::move(job), .is_complete = true}, is_transactional_ && is_recorded_);
   }
 }
 
-void IncrementalSnapshot::end_job(SnapshotJob job) {
-  log::info("snapshot job complete", {{"job", job.id}, {"rows", job.rows}});
-  mailbox_.add_ended({.job = std::move(job), .state = "complete"});
+void IncrementalSnapshot::end_job(Ending ending, bool waits_for_record) {
+  if (waits_for_record) {
+    endings_.push_back(std::move(ending));
+  } else {
+    tell(ending);
+  }
+}
+
+void IncrementalSnapshot::tell(const Ending& ending) {
+  if (ending.is_complete) {
+    log::info("snapshot job complete", {{"job", ending.job.id}, {"rows", ending.job.rows}});
+  }
+  mailbox_.add_ended({.job = ending.job, .state = ending.is_complete ? "complete" : "canceled"});
 }
 
 void IncrementalSnapshot::end_pause(TimePoint now) {
@@ -454,10 +469,15 @@ void IncrementalSnapshot::publish() {
   std::vector<JobView> queue;
   queue.reserve(jobs_.queue.size());
   for (const SnapshotJob& job : jobs_.queue) {
-    queue.push_back({.job = job, .state = job.is_paused ? "paused" : job.id == job_ ? "running" : "waiting"});
+    const bool is_unrecorded = is_recorded_ && job.id > recorded_revision_;
+    queue.push_back({.job = job,
+                     .state = is_unrecorded    ? "unrecorded"
+                              : job.is_paused  ? "paused"
+                              : job.id == job_ ? "running"
+                                               : "waiting"});
   }
-  for (const Completing& completing : completing_) {
-    queue.push_back({.job = completing.job, .state = "running"});
+  for (const Ending& ending : endings_) {
+    queue.push_back({.job = ending.job, .state = ending.is_complete ? "completing" : "canceling"});
   }
   mailbox_.set_queue(std::move(queue));
 }

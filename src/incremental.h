@@ -66,11 +66,20 @@ class IncrementalSnapshot {
     Error error;
   };
 
+  // A job that is told to be over when a record of this revision has arrived: one that was canceled, and, exactly once, one
+  // that is complete, for its last rows are there when its record is.
+  struct Ending {
+    std::uint64_t revision = 0;
+    SnapshotJob job;
+    bool is_complete = false;
+  };
+
   struct Options {
     FormatOptions format;
     bool is_transactional = false;      // exactly once
     bool is_recorded = true;            // false: jobs end with the process
     std::optional<FailedJob> failed{};  // in the last session: it is taken out of the queue
+    std::vector<Ending> endings{};      // of the last session: those that are in no queue any more are over
   };
 
   IncrementalSnapshot(const Parts& parts, SnapshotJobs jobs, const Options& options);
@@ -110,6 +119,7 @@ class IncrementalSnapshot {
   // As they are to be recorded.
   [[nodiscard]] const SnapshotJobs& jobs() const { return jobs_; }
   [[nodiscard]] const std::optional<FailedJob>& failed() const { return failed_; }  // for the next session
+  [[nodiscard]] const std::vector<Ending>& endings() const { return endings_; }
   // An operator waits for it to be recorded.
   [[nodiscard]] std::uint64_t commanded_revision() const { return commanded_revision_; }
   // Accepted by the sink so far.
@@ -125,12 +135,6 @@ class IncrementalSnapshot {
     SnapshotMailbox::Ticket ticket = 0;
     std::uint64_t revision = 0;
     SnapshotAnswer answer;
-  };
-
-  // Exactly once, the last rows of a job are there when its record is.
-  struct Completing {
-    std::uint64_t revision = 0;
-    SnapshotJob job;
   };
 
   void take_commands();
@@ -150,7 +154,8 @@ class IncrementalSnapshot {
   [[nodiscard]] Result<> offer();
   void end_chunk(TimePoint now);
   void arrive();
-  void end_job(SnapshotJob job);
+  void end_job(Ending ending, bool waits_for_record);
+  void tell(const Ending& ending);
   void end_pause(TimePoint now);
   [[nodiscard]] Result<> lose_chunk(Error error, TimePoint now);
   void give_up_chunk(TimePoint now);
@@ -168,7 +173,7 @@ class IncrementalSnapshot {
   std::uint64_t commanded_revision_ = 0;
   std::uint64_t recorded_revision_ = 0;
   std::vector<Unrecorded> unrecorded_;
-  std::vector<Completing> completing_;
+  std::vector<Ending> endings_;
   std::uint64_t published_revision_ = 0;
   std::uint64_t published_job_ = 0;
   SnapshotRows rows_;
@@ -178,6 +183,7 @@ class IncrementalSnapshot {
   TimePoint turned_at_;
   TimePoint retry_at_;
   int retries_ = 0;
+  int slow_openings_ = 0;  // of the job
   TimePoint reported_at_;  // that it is waiting
   TimePoint transactions_reported_at_;
   TimePoint paused_at_;

@@ -39,7 +39,11 @@ void IncrementalSnapshot::take_commands() {
 }
 
 void IncrementalSnapshot::recorded(std::uint64_t revision) {
+  if (revision == recorded_revision_) {
+    return;
+  }
   recorded_revision_ = revision;
+  published_revision_ = jobs_.revision + 1;  // anew: what was not recorded is
   std::erase_if(unrecorded_, [this](Unrecorded& pending) {
     if (pending.revision > recorded_revision_) {
       return false;
@@ -47,22 +51,19 @@ void IncrementalSnapshot::recorded(std::uint64_t revision) {
     mailbox_.answer(pending.ticket, std::move(pending.answer));
     return true;
   });
-  if (completing_.empty()) {
-    return;
-  }
-  std::erase_if(completing_, [this](Completing& completing) {
-    if (completing.revision > recorded_revision_) {
+  std::erase_if(endings_, [this](const Ending& ending) {
+    if (ending.revision > recorded_revision_) {
       return false;
     }
-    end_job(std::move(completing.job));
+    tell(ending);
     return true;
   });
-  published_revision_ = jobs_.revision + 1;  // anew
 }
 
-// Whether its record has arrived nobody knows.
+// Whether their records have arrived nobody knows.
 void IncrementalSnapshot::answer_unrecorded() {
   for (const Unrecorded& pending : std::exchange(unrecorded_, {})) {
+    log::warn("the session ended before a request about a snapshot job was recorded", {{"job", pending.answer.job}});
     mailbox_.answer(pending.ticket, {.status = kUnavailable,
                                      .message = "the session ended before it was recorded; GET /snapshots tells whether it "
                                                 "counts, once the next session streams"});
@@ -79,10 +80,11 @@ SnapshotAnswer IncrementalSnapshot::obey(const SnapshotCommand& command) {
       is_known = jobs_.set_paused(command.job, command.kind == SnapshotCommand::Kind::kPause);
       break;
     case SnapshotCommand::Kind::kCancel:
-      if (const SnapshotJob* const job = jobs_.find(command.job)) {
-        mailbox_.add_ended({.job = *job, .state = "canceled"});
+      if (const SnapshotJob* const found = jobs_.find(command.job)) {
+        SnapshotJob job = *found;
+        is_known = jobs_.remove(command.job);
+        end_job({.revision = jobs_.revision, .job = std::move(job), .is_complete = false}, is_recorded_);
       }
-      is_known = jobs_.remove(command.job);
       break;
   }
   if (!is_known) {

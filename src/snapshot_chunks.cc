@@ -61,19 +61,22 @@ SnapshotWork plan_chunks(std::span<const SnapshotTable> tables, const SnapshotSt
                          std::uint64_t chunk_bytes) {
   SnapshotWork work{.state = {.is_pending = true, .xmin = arrived.tables.empty() ? xmin : arrived.xmin, .tables = {}},
                     .chunks = {}};
+  // Last: that they have arrived is not recorded, and a run that ends early must have come further than the one before.
+  std::vector<SnapshotChunk> of_finished;
   for (std::size_t index = 0; index < tables.size(); ++index) {
     const SnapshotTable& table = tables[index];
     TableSnapshot& progress = work.state.tables.emplace_back(progress_of(table, arrived, xmin));
     const std::uint32_t blocks = blocks_per_chunk(table, chunk_bytes);
+    std::vector<SnapshotChunk>& moved = progress.is_done ? of_finished : work.chunks;
     if (progress.is_done) {
       progress.xmin = work.state.xmin;
     }
     if (needs_moved_rows(table, progress)) {
       for (const BlockRange& range : arrived_ranges(progress, table.blocks)) {
         if (range.end == BlockRange::kToTheEnd) {
-          work.chunks.push_back({.table = index, .range = range, .only_moved = true});
+          moved.push_back({.table = index, .range = range, .only_moved = true});
         } else {
-          append_chunks(work.chunks, index, range, blocks);
+          append_chunks(moved, index, range, blocks);
         }
       }
     }
@@ -81,6 +84,7 @@ SnapshotWork plan_chunks(std::span<const SnapshotTable> tables, const SnapshotSt
       work.chunks.push_back({.table = index, .range = range, .only_moved = false});
     }
   }
+  work.chunks.insert(work.chunks.end(), of_finished.begin(), of_finished.end());
   return work;
 }
 

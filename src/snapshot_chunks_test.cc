@@ -88,6 +88,8 @@ TEST(SnapshotChunks, ReadsMovedRowsOfAFinishedLeafIfTheStreamDoesNotTellMoves) {
       plan_chunks(std::vector{leaf}, {.is_pending = true, .xmin = 700, .tables = {done}}, 900, 4 * kBlock);
   EXPECT_EQ(chunks(work), "moved 0[0,4) moved 0[4,6) moved 0[6,end)");
   EXPECT_EQ(work.state.tables[0].xmin, 700);
+  EXPECT_EQ(planned({leaf, table_of(2, 2)}, {.is_pending = true, .tables = {done}}),
+            "1[0,end) moved 0[0,4) moved 0[4,6) moved 0[6,end)");
   leaf.blocks = 0;
   EXPECT_EQ(planned({leaf}, {.is_pending = true, .tables = {done}}), "moved 0[0,end)");
 }

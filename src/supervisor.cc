@@ -63,6 +63,7 @@ struct History {
   SnapshotState snapshot;  // if no state is kept
   SnapshotJobs jobs;       // then too
   std::optional<IncrementalSnapshot::FailedJob> failed_job;
+  std::vector<IncrementalSnapshot::Ending> job_endings;
   Output output{.fd = STDOUT_FILENO};
   Lsn split_commit;  // the newest transaction that was found to be too large for one Kafka transaction
 };
@@ -175,7 +176,9 @@ Result<OpenStream> open_stream(const Config& config, Connection& sql, History& h
 }
 
 // Another session has the slot: one of ours that the server still keeps, or another instance's.
-Result<> wait_for_slot(Connection& sql, const std::string& slot_name, const History& history, StopSignal stop) {
+Result<> wait_for_slot(Connection& sql, const std::string& slot_name, const History& history, Metrics& metrics,
+                       StopSignal stop) {
+  publish_slot_metrics({}, metrics);  // its holder's to tell; ours would be those of this moment, for days perhaps
   if (history.session) {
     TRY(end_left_session(sql, slot_name, *history.session, stop));
   }
@@ -184,7 +187,9 @@ Result<> wait_for_slot(Connection& sql, const std::string& slot_name, const Hist
 
 // Opening a transactional producer ends the work of the one before it. While somebody streams from the slot, that is a healthy
 // instance, and its work must not be ended by one that only waits for its turn.
-Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, History& history, StopSignal stop) {
+Result<> refuse_to_fence(const Wiring& wiring, Connection& sql, Sink& sink, History& history) {
+  const Config& config = wiring.config;
+  const StopSignal stop = wiring.signals.stop();
   if (config.kafka.delivery != DeliveryMode::kExactlyOnce || !TRY(read_holder(sql, config.postgres.slot_name, stop))) {
     return {};
   }
@@ -193,7 +198,7 @@ Result<> refuse_to_fence(const Config& config, Connection& sql, Sink& sink, Hist
     TRY(find_missing_topics(config, Clock::now() + kSinkOpenTimeout, stop));
     history.phase = Phase::kConnecting;
   }
-  TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
+  TRY(wait_for_slot(sql, config.postgres.slot_name, history, wiring.metrics, stop));
   history.made_progress = true;
   return std::unexpected(Error{.code = ErrorCode::kPostgresUnreachable,
                                .message = "replication slot \"" + config.postgres.slot_name + "\" was in use",
@@ -225,7 +230,8 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
       {.format = open.start.format,
        .is_transactional = config.progress.is_transactional,
        .is_recorded = open.start.state.has_value(),
-       .failed = history.failed_job});
+       .failed = history.failed_job,
+       .endings = history.job_endings});
   Pipeline pipeline({.stream = *open.stream,
                      .sink = sink,
                      .monitor = &monitor,
@@ -261,6 +267,7 @@ Result<> stream_until_end(const Wiring& wiring, History& history, OpenStream ope
   }
   history.jobs = incremental.jobs();
   history.failed_job = incremental.failed();
+  history.job_endings = incremental.endings();
   history.split_commit = pipeline.split_commit() == Lsn{} ? history.split_commit : pipeline.split_commit();
   history.silence_limit = next_silence_limit(history.silence_limit, pipeline.peer_was_silent(), moved_forward);
   if (!ended && pipeline.stopping() && retry_after(ended.error(), history.phase, true)) {
@@ -285,7 +292,7 @@ Result<> run_session(const Wiring& wiring, History& history) {
   if (const auto slot = TRY(read_slot(sql, config.postgres.slot_name, stop))) {
     publish_slot_metrics(*slot, metrics);
   }
-  TRY(refuse_to_fence(config, sql, *sink, history, stop));
+  TRY(refuse_to_fence(wiring, sql, *sink, history));
   // The sink before the slot: a slot that nobody reads fills the primary's disk.
   TRY(sink->open(Clock::now() + kSinkOpenTimeout, stop));
   history.phase = Phase::kConnecting;
@@ -298,7 +305,7 @@ Result<> run_session(const Wiring& wiring, History& history) {
   Result<OpenStream> open = open_stream(config, sql, history, stop);
   if (!open && open.error().sqlstate == "55006") {  // object_in_use: the slot
     sink->abandon();                                // nobody would take its events, for days perhaps
-    TRY(wait_for_slot(sql, config.postgres.slot_name, history, stop));
+    TRY(wait_for_slot(sql, config.postgres.slot_name, history, metrics, stop));
     history.made_progress = true;
   }
   OpenStream stream = TRY(std::move(open));

@@ -101,8 +101,8 @@ void SlotMonitor::lose(const Error& error, TimePoint now) {
   sql_.reset();
   asked_ = Question::kNone;
   next_wake_ = now + backoff_.next();
+  was_admin_shutdown_ = was_admin_shutdown_ || error.sqlstate == kAdminShutdown;
   if (!std::exchange(is_lost_, true)) {
-    was_admin_shutdown_ = error.sqlstate == kAdminShutdown;
     log::warn("lost the connection that watches the replication slot", {{"slot", slot_name_}, {"reason", error.message}});
   } else {
     log::debug("could not watch the replication slot again", {{"slot", slot_name_}, {"reason", error.message}});
