@@ -46,5 +46,8 @@ IncrementalSnapshot::Wish IncrementalSnapshot::wish() const {
 void IncrementalSnapshot::delivered(UnitId, std::uint64_t) {
   no_snapshot();
 }
+void IncrementalSnapshot::recorded(std::uint64_t) {
+  no_snapshot();
+}
 
 }  // namespace outboxx
