@@ -153,7 +153,7 @@ std::expected<SnapshotCommand, std::string> parse_job_body(const JobRequestHead&
 
 std::string job_answer(const SnapshotAnswer& answer) {
   std::string body = "{";
-  if (answer.status == 202) {
+  if (answer.status == SnapshotAnswer::kAccepted) {
     body.append("\"id\":").append(std::to_string(answer.job));
   } else {
     body.append("\"error\":");

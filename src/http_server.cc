@@ -315,7 +315,9 @@ void HttpServer::Impl::take_job_request(Connection& connection, std::size_t head
   }
   const auto ticket = mailbox.submit(*std::move(command));
   if (!ticket) {
-    return start_answer(connection, job_answer({.status = 503, .job = 0, .message = "too many requests are waiting"}), now);
+    return start_answer(
+        connection, job_answer({.status = SnapshotAnswer::kUnavailable, .job = 0, .message = "too many requests are waiting"}),
+        now);
   }
   connection.ticket = *ticket;
   connection.state = Connection::State::kWaiting;
@@ -337,7 +339,7 @@ void HttpServer::Impl::take_answers(TimePoint now) {
 void HttpServer::Impl::give_up_waiting(Connection& connection, TimePoint now) {
   mailbox.withdraw(connection.ticket);
   start_answer(connection,
-               job_answer({.status = 503,
+               job_answer({.status = SnapshotAnswer::kUnavailable,
                            .job = 0,
                            .message = "no answer yet: the pipeline does not stream now, or Kafka takes no record; before you "
                                       "try again, see GET /snapshots for whether it counts"}),

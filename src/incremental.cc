@@ -80,7 +80,7 @@ IncrementalSnapshot::~IncrementalSnapshot() {
 }
 
 milliseconds IncrementalSnapshot::pause_max() const {
-  return prepared_->is_standby ? kStandbyPauseMax : kPauseMax * (1 << std::min(slow_openings_, kPauseDoublings));
+  return prepared_->is_standby ? kStandbyPauseMax : kPauseMax * (1 << slow_openings_);
 }
 
 std::span<const pollfd> IncrementalSnapshot::prepare_wait() {

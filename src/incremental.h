@@ -49,6 +49,8 @@ class IncrementalSnapshot {
   static constexpr int kPauseDoublings = 3;
   static constexpr std::chrono::milliseconds kStandbyPauseMax{20'000};
   static constexpr std::size_t kJobsMax = 64;
+  // Requests that count and are in no record yet: while Kafka takes none, no more are taken.
+  static constexpr std::size_t kUnrecordedMax = 64;
   // Names and conditions of all jobs: they are in the state record, which has to fit into a message of 1 MB.
   static constexpr std::size_t kJobsBytesMax = std::size_t{128} * 1024;
 
@@ -128,15 +130,14 @@ class IncrementalSnapshot {
 
  private:
   enum class State : std::uint8_t { kIdle, kPreparing, kPrepared, kOpening, kAbandoning, kHolding, kReading, kArriving };
-
-  [[nodiscard]] TimePoint due_at() const;
-  [[nodiscard]] std::chrono::milliseconds pause_max() const;
   struct Unrecorded {
     SnapshotMailbox::Ticket ticket = 0;
     std::uint64_t revision = 0;
     SnapshotAnswer answer;
   };
 
+  [[nodiscard]] TimePoint due_at() const;
+  [[nodiscard]] std::chrono::milliseconds pause_max() const;
   void take_commands();
   void answer_unrecorded();
   [[nodiscard]] SnapshotAnswer obey(const SnapshotCommand& command);
@@ -183,7 +184,7 @@ class IncrementalSnapshot {
   TimePoint turned_at_;
   TimePoint retry_at_;
   int retries_ = 0;
-  int slow_openings_ = 0;  // of the job
+  int slow_openings_ = 0;  // of the job, up to kPauseDoublings
   TimePoint reported_at_;  // that it is waiting
   TimePoint transactions_reported_at_;
   TimePoint paused_at_;

@@ -13,9 +13,6 @@
 namespace outboxx {
 namespace {
 
-constexpr int kAccepted = 202;
-constexpr int kUnavailable = 503;
-
 // What a job adds to the state record beyond some hundred bytes.
 std::size_t text_bytes(const std::vector<std::string>& tables, const std::string& where) {
   std::size_t bytes = where.size();
@@ -29,8 +26,13 @@ std::size_t text_bytes(const std::vector<std::string>& tables, const std::string
 
 void IncrementalSnapshot::take_commands() {
   for (const SnapshotMailbox::Letter& letter : mailbox_.take_letters()) {
+    if (unrecorded_.size() >= kUnrecordedMax) {
+      mailbox_.answer(letter.ticket, {.status = SnapshotAnswer::kUnavailable,
+                                      .message = "too many requests wait to be recorded: Kafka takes no record"});
+      continue;
+    }
     SnapshotAnswer answer = obey(letter.command);
-    if (answer.status == kAccepted && is_recorded_ && jobs_.revision > recorded_revision_) {
+    if (answer.status == SnapshotAnswer::kAccepted && is_recorded_ && jobs_.revision > recorded_revision_) {
       unrecorded_.push_back({.ticket = letter.ticket, .revision = jobs_.revision, .answer = std::move(answer)});
     } else {
       mailbox_.answer(letter.ticket, std::move(answer));
@@ -64,7 +66,7 @@ void IncrementalSnapshot::recorded(std::uint64_t revision) {
 void IncrementalSnapshot::answer_unrecorded() {
   for (const Unrecorded& pending : std::exchange(unrecorded_, {})) {
     log::warn("the session ended before a request about a snapshot job was recorded", {{"job", pending.answer.job}});
-    mailbox_.answer(pending.ticket, {.status = kUnavailable,
+    mailbox_.answer(pending.ticket, {.status = SnapshotAnswer::kUnavailable,
                                      .message = "the session ended before it was recorded; GET /snapshots tells whether it "
                                                 "counts, once the next session streams"});
   }
@@ -100,7 +102,7 @@ SnapshotAnswer IncrementalSnapshot::obey(const SnapshotCommand& command) {
 
 SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
   if (jobs_.queue.size() >= kJobsMax) {
-    return {.status = kUnavailable, .message = "the queue is full: " + std::to_string(kJobsMax) + " jobs"};
+    return {.status = SnapshotAnswer::kUnavailable, .message = "the queue is full: " + std::to_string(kJobsMax) + " jobs"};
   }
   std::size_t bytes = text_bytes(command.tables, command.where);
   for (const SnapshotJob& job : jobs_.queue) {
@@ -108,7 +110,7 @@ SnapshotAnswer IncrementalSnapshot::add_job(const SnapshotCommand& command) {
   }
   if (bytes > kJobsBytesMax) {
     return {
-        .status = kUnavailable,
+        .status = SnapshotAnswer::kUnavailable,
         .message = "the queue is full: its tables and conditions have more than " + std::to_string(kJobsBytesMax) + " bytes"};
   }
   for (const std::string& table : command.tables) {

@@ -27,7 +27,11 @@ struct SnapshotCommand {
 };
 
 struct SnapshotAnswer {
-  int status = 202;  // of HTTP
+  // Of HTTP.
+  static constexpr int kAccepted = 202;
+  static constexpr int kUnavailable = 503;
+
+  int status = kAccepted;
   std::uint64_t job = 0;
   std::string message{};  // why not
 };

@@ -5,6 +5,7 @@ import random
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import consume, stream, wait_until
@@ -424,6 +425,42 @@ def test_job_is_accepted_when_its_record_has_arrived(postgres, start_kafka, topi
     kafka.resume()
     wait_state(outboxx, job, "complete")
     assert jobs(outboxx)[job]["rows"] == 100
+
+
+def test_requests_are_bounded_while_kafka_takes_no_record(postgres, start_kafka, topic, make_outboxx):
+    """Somebody who asks in a loop must not fill the memory, and what is refused has not happened."""
+    create_numbers(postgres, 100)
+    kafka = start_kafka()
+    kafka.create_topic(topic, 3)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    outboxx.wait_log("streaming slot")
+    kafka.pause()
+    job = unrecorded(outboxx, "/snapshots", {"tables": ["public.numbers"]})
+    answers = []
+    for _ in range(3):
+        with ThreadPoolExecutor(30) as pool:
+            answers += pool.map(lambda _: post(outboxx, f"/snapshots/{job}/pause"), range(30))
+    assert {status for status, _ in answers} == {503}
+    assert sum("too many requests wait to be recorded" in answer["error"] for _, answer in answers) == 1 + 90 - 64
+    assert outboxx.log.count("snapshot job paused") == 63
+    kafka.resume()
+    wait_state(outboxx, job, "paused")
+    assert post(outboxx, f"/snapshots/{job}/resume")[0] == 202
+    wait_state(outboxx, job, "complete")
+
+
+def test_server_that_is_far_away_is_read(postgres, kafka, topic, make_outboxx, make_proxy):
+    """Making a snapshot takes some twenty round trips, more than the first attempt may hold the stream."""
+    create_numbers(postgres, 3000)
+    kafka.create_topic(topic, 3)
+    proxy = make_proxy(f"127.0.0.1:{postgres.port}")
+    outboxx = make_outboxx(postgres.conninfo(port=proxy.port), kafka, [reading("numbers", topic)], config=NEVER).start()
+    outboxx.wait_log("streaming slot")
+    proxy.delay(0.01)
+    job = request(outboxx, "public.numbers")
+    wait_state(outboxx, job, "complete")
+    outboxx.wait_log("no snapshot could be made in 200 ms")
+    assert jobs(outboxx)[job]["rows"] == 3000
 
 
 @pytest.mark.parametrize("word", ["ltree", "citext"])
