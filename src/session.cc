@@ -116,6 +116,7 @@ Result<> Session::turn(Ready ready, TimePoint now) {
   }
   TRY(serve_snapshot(now));
   TRY(serve_incremental(now));
+  begin_draining(now);  // before it is looked at what is to be recorded: a stop does not wait for the time of the next record
   TRY(record_progress(now));
   TRY(sink_.flush());
   TRY(continue_stop(now));
@@ -331,6 +332,12 @@ Result<> Session::check_marked(const Progress& progress) {
                                                 " does not fit into one Kafka transaction: it is read again, and split");
 }
 
+void Session::begin_draining(TimePoint now) {
+  if (state_ == State::kFinishingTransaction && (now >= stop_deadline_ || !tracker_.in_transaction())) {
+    state_ = State::kDraining;
+  }
+}
+
 // The steps of a stop that do not depend on one event.
 Result<> Session::continue_stop(TimePoint now) {
   if (state_ == State::kStreaming || state_ == State::kEnded) {
@@ -343,9 +350,6 @@ Result<> Session::continue_stop(TimePoint now) {
       state_ = State::kEnded;
     }
     return {};
-  }
-  if (state_ == State::kFinishingTransaction && (too_late || !tracker_.in_transaction())) {
-    state_ = State::kDraining;
   }
   if (state_ == State::kDraining && (too_late || all_settled())) {
     if (!all_settled()) {

@@ -143,6 +143,7 @@ class Session {
   // What may be confirmed: F, as far as it is recorded.
   [[nodiscard]] Lsn confirmable() const { return gate_.confirmable(tracker_.flushed()); }
   [[nodiscard]] bool all_settled() const;
+  void begin_draining(TimePoint now);
   [[nodiscard]] Result<> continue_stop(TimePoint now);
   [[nodiscard]] Result<> check_recorded(Lsn confirmed) const;
   [[nodiscard]] Result<> send_status_if_due(TimePoint now);

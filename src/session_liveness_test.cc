@@ -1,8 +1,10 @@
 // When a session gives up its peer, or itself; with a virtual clock.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "fakes/recording_sink.h"
@@ -87,6 +89,31 @@ TEST_F(SessionLiveness, FrozenWithoutATimeoutOfTheServerGoesOn) {
   Session session = start(seconds(0), seconds(20));
   now += seconds(3600);
   EXPECT_TRUE(session.turn({.heard = true}, now));
+}
+
+// A position that only a keepalive moved has time to be recorded, but not if somebody waits for the end.
+TEST_F(SessionLiveness, StopOfAnIdleStreamWaitsForNoTimer) {
+  sink.deliver_at_once = true;
+  SessionStart idle{.confirmed_flush = Lsn{100}, .wal_sender_timeout = seconds(60), .format = {}};
+  idle.state.emplace().progress.position = Lsn{100};
+  Session session({.stream = stream, .sink = sink, .metrics = metrics, .streams = {}}, {}, idle, now);
+  ASSERT_TRUE(session.begin(now));
+  for (const std::uint64_t wal_end : {200, 300}) {  // the first is recorded at once
+    stream.keepalive(wal_end);
+    ASSERT_TRUE(session.turn({.postgres = true, .heard = true, .sink = true}, now));
+    ASSERT_TRUE(session.turn({.heard = true, .sink = true}, now));
+  }
+  now += milliseconds(200);
+  session.stop(now);
+  const TimePoint stopped_at = now;
+  while (!session.ended() && now - stopped_at < seconds(30)) {
+    for (int turn = 0; turn < 3; ++turn) {  // one for what the sink delivers at once, and one for the stream's end
+      ASSERT_TRUE(session.turn({.postgres = true, .heard = true, .sink = true}, now));
+    }
+    now = session.ended() ? now : std::max(now, session.prepare_wait(now).until);
+  }
+  EXPECT_EQ(stream.statuses.back().flush, Lsn{300});
+  EXPECT_LT(now - stopped_at, milliseconds(100));
 }
 
 // Each wake-up for a delivery once put the read off by the whole bound: beside a busy sink it came late, or never.

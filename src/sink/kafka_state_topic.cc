@@ -196,6 +196,10 @@ Result<StateHistory> KafkaStateTopic::read(const std::string& pipeline, TimePoin
   }
   StateHistory history(pipeline);
   const TopicHandle topic(rd_kafka_topic_new(consumer.get(), topic_.c_str(), nullptr));
+  // A consumer that does not know the leader when it starts looks again after 500 ms. Whatever goes wrong here shows below.
+  const rd_kafka_metadata_t* leaders = nullptr;
+  rd_kafka_metadata(consumer.get(), 0, topic.get(), &leaders, slice(deadline));
+  const std::unique_ptr<const rd_kafka_metadata_t, MetadataDeleter> owner(leaders);
   rd_kafka_consume_start(topic.get(), 0, RD_KAFKA_OFFSET_BEGINNING);
   Result<> taken;
   bool is_readable = false;  // an empty topic must show it too: or a missing right is found only when it matters
