@@ -24,6 +24,8 @@ constexpr int kMessagesPerTurn = 1024;
 constexpr milliseconds kCopyDoneTimeout{1000};
 // A peer that says nothing is asked for a reply this often.
 constexpr milliseconds kProbeInterval{5'000};
+// linger.ms by default: then the batch of a record has been sent.
+constexpr milliseconds kBatchIsOut{3};
 
 std::optional<Progress> progress_of(const std::optional<StateRecord>& state) {
   return state ? std::optional(state->progress) : std::nullopt;
@@ -78,8 +80,9 @@ Result<> Session::begin(TimePoint now) {
 Session::Wait Session::prepare_wait(TimePoint now) {
   const bool reading_now = reading();
   const StreamWait stream_wait = stream_.prepare_wait(now, reading_now);
+  const auto bound = waits_for_sink(drained_at_ + stream_wait.bound) ? stream_wait.delivery_bound : stream_wait.bound;
   // From the last read on: a delivery's wake-up in between must not put it off.
-  read_at_latest_ = stream_wait.bound.count() > 0 ? drained_at_ + stream_wait.bound : TimePoint::max();
+  read_at_latest_ = bound.count() > 0 ? drained_at_ + bound : TimePoint::max();
   snapshot_fds_.clear();
   if (serves_snapshot()) {
     const auto fds = snapshot_->prepare_wait();
@@ -130,6 +133,14 @@ void Session::stop(TimePoint now) {
   CHECK(state_ == State::kStreaming);
   stop_deadline_ = now + options_.drain_timeout;
   state_ = State::kFinishingTransaction;
+}
+
+// Whether records are under way then that were read so long ago that their batch is out. While a request of a partition is,
+// librdkafka sends no other, and spins once a record has waited for linger.ms: what comes may as well be gathered by the
+// kernel.
+bool Session::waits_for_sink(TimePoint then) const {
+  const auto oldest = tracker_.oldest_since();
+  return oldest && !tracker_.all_delivered() && then - *oldest >= kBatchIsOut;
 }
 
 // Whether PostgreSQL's messages are wanted now. While records wait for the sink they are not: that is the back-pressure.

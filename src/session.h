@@ -119,6 +119,7 @@ class Session {
   enum class Hold : std::uint8_t { kNone, kWanted, kReached };
 
   [[nodiscard]] TimePoint next_deadline() const;
+  [[nodiscard]] bool waits_for_sink(TimePoint then) const;
   [[nodiscard]] bool reading() const;
   [[nodiscard]] Result<> take_deliveries(TimePoint now);
   void take_completed_units(TimePoint now);

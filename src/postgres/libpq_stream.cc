@@ -106,13 +106,15 @@ StreamWait LibpqStream::prepare_wait(TimePoint now, bool reading) {
   const int unsent = PQflush(connection_.raw());
   // When libpq can't send it reads, so that two full buffers do not wait for each other. A failure is receive()'s to report.
   may_hold_messages_ = may_hold_messages_ || unsent != 0 || connection_.fd() < 0;
-  const bool fast = pacer_.raised(now);
-  set_low_water_mark(fast && reading && is_tcp_);
+  const ReceivePace pace = pacer_.pace(now);
+  set_low_water_mark(pace != ReceivePace::kEach && reading && is_tcp_);
 
-  StreamWait wait{.fd = connection_.fd(), .events = 0, .bound = {}};
+  StreamWait wait{.fd = connection_.fd(), .events = 0, .bound = {}, .delivery_bound = {}};
   if (reading) {
     wait.events = POLLIN;
     wait.bound = may_hold_messages_ ? kBufferedBound : mark_is_raised_ ? ReceivePacer::kBound : std::chrono::milliseconds{0};
+    wait.delivery_bound =
+        mark_is_raised_ && !may_hold_messages_ && pace == ReceivePace::kSteady ? ReceivePacer::kDeliveryBound : wait.bound;
   }
   if (unsent == 1) {
     wait.events = static_cast<short>(wait.events | POLLOUT);
@@ -143,7 +145,7 @@ Result<StreamMessage> LibpqStream::receive() {
                     slot_name_ + "\" and start once with --accept-gap 'REASON'.");
   }
   if (length > 0) {
-    pacer_.count_message();
+    pacer_.count_message(static_cast<std::size_t>(length));
     return parse_stream_message({frame, static_cast<std::size_t>(length)});
   }
   if (length == -1) {
@@ -226,7 +228,8 @@ bool LibpqStream::tls_holds_bytes() const {
   return tls != nullptr && SSL_has_pending(tls) != 0 && !SSL_want_read(tls);
 }
 
-// A failure costs wake-ups, or 2 ms of latency, and nothing else. SO_RCVBUF is left alone: a small one stalls the connection.
+// A failure costs wake-ups, or a few milliseconds of latency, and nothing else. SO_RCVBUF is left alone: a small one stalls the
+// connection.
 void LibpqStream::set_low_water_mark(bool raised) {
   if (raised == mark_is_raised_) {
     return;

@@ -1,36 +1,37 @@
 #include "postgres/receive_pacer.h"
 
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
+#include "base/time.h"
+
 namespace outboxx {
-namespace {
 
-bool is_burst_rate(std::int64_t messages, Duration elapsed) {
-  return messages * std::chrono::milliseconds(1) >= ReceivePacer::kBurstMessagesPerMillisecond * elapsed;
-}
-
-}  // namespace
-
-bool ReceivePacer::raised(TimePoint now) {
+ReceivePace ReceivePacer::pace(TimePoint now) {
   steady_wake_ups_ += messages_ > 0 ? 1 : 0;
   steady_messages_ += messages_;
   burst_messages_ += std::exchange(messages_, 0);
   if (const auto elapsed = now - burst_window_start_; elapsed >= kBurstWindow) {
-    is_burst_ = is_burst_rate(std::exchange(burst_messages_, 0), elapsed);
+    is_burst_ = std::exchange(burst_messages_, 0) * std::chrono::milliseconds(1) >= kBurstMessagesPerMillisecond * elapsed;
     burst_window_start_ = now;
   }
   if (now - steady_window_start_ >= kSteadyWindow) {
     end_steady_window(now);
   }
-  return is_burst_ || (is_steady_ && !was_burst_);
+  if (is_steady_ && !is_backlog_) {
+    return ReceivePace::kSteady;
+  }
+  return is_burst_ ? ReceivePace::kBurst : ReceivePace::kEach;
 }
 
 void ReceivePacer::end_steady_window(TimePoint now) {
   const auto elapsed = now - steady_window_start_;
-  const std::int64_t wanted = is_steady_ ? kWakeUpsToStay : kWakeUpsToRaise;
-  was_burst_ = is_burst_rate(std::exchange(steady_messages_, 0), elapsed);
-  is_steady_ = std::exchange(steady_wake_ups_, 0) * kSteadyWindow >= wanted * elapsed;
+  const std::int64_t messages = std::exchange(steady_messages_, 0);
+  const std::int64_t wake_ups = std::exchange(steady_wake_ups_, 0);
+  is_steady_ = is_steady_ ? messages * kSteadyWindow >= kMessagesToStay * elapsed
+                          : wake_ups * kSteadyWindow >= kWakeUpsToGather * elapsed;
+  is_backlog_ = std::exchange(bytes_, 0) * kBound >= kBacklogBytes * elapsed;
   steady_window_start_ = now;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstddef>
 
 namespace outboxx {
 namespace {
@@ -13,94 +14,96 @@ using std::chrono::milliseconds;
 
 class ReceivePacerTest : public testing::Test {
  protected:
-  ReceivePacerTest() { (void)pacer.raised(now); }
+  ReceivePacerTest() { (void)pacer.pace(now); }
 
-  void receive(int messages) {
+  void receive(int messages, std::size_t bytes = 100) {
     for (int i = 0; i < messages; ++i) {
-      pacer.count_message();
+      pacer.count_message(bytes);
     }
   }
-  bool raised_after(microseconds time) { return pacer.raised(now += time); }
+  ReceivePace pace_after(microseconds time) { return pacer.pace(now += time); }
   // One wake-up each interval, with so many messages; what the last one decided.
-  bool raised_after_wake_ups(int count, microseconds interval, int messages) {
-    bool raised = false;
+  ReceivePace pace_after_wake_ups(int count, microseconds interval, int messages, std::size_t bytes = 100) {
+    ReceivePace pace = ReceivePace::kEach;
     for (int i = 0; i < count; ++i) {
-      receive(messages);
-      raised = raised_after(interval);
+      receive(messages, bytes);
+      pace = pace_after(interval);
     }
-    return raised;
+    return pace;
   }
 
   ReceivePacer pacer;
   TimePoint now = TimePoint(hours(1));
 };
 
-TEST_F(ReceivePacerTest, StartsLow) {
-  EXPECT_FALSE(raised_after(microseconds(0)));
+TEST_F(ReceivePacerTest, StartsWithEachMessage) {
+  EXPECT_EQ(pace_after(microseconds(0)), ReceivePace::kEach);
 }
 
-TEST_F(ReceivePacerTest, RaisesInABurstAtTwentyMessagesPerMillisecond) {
+TEST_F(ReceivePacerTest, TwentyMessagesAMillisecondAreABurst) {
   receive(19);
-  EXPECT_FALSE(raised_after(milliseconds(1)));
+  EXPECT_EQ(pace_after(milliseconds(1)), ReceivePace::kEach);
   receive(20);
-  EXPECT_TRUE(raised_after(milliseconds(1)));
+  EXPECT_EQ(pace_after(milliseconds(1)), ReceivePace::kBurst);
 }
 
 TEST_F(ReceivePacerTest, MeasuresABurstPerTimeAndNotPerWakeUp) {
   for (int wake_up = 0; wake_up < 9; ++wake_up) {
     receive(3);
-    EXPECT_FALSE(raised_after(microseconds(100))) << "the window is not over";
+    EXPECT_EQ(pace_after(microseconds(100)), ReceivePace::kEach) << "the window is not over";
   }
   receive(3);
-  EXPECT_TRUE(raised_after(microseconds(100)));
+  EXPECT_EQ(pace_after(microseconds(100)), ReceivePace::kBurst);
 }
 
 TEST_F(ReceivePacerTest, ComparesWithTheWholeWindowWhenItTookLonger) {
   receive(49);
-  EXPECT_FALSE(raised_after(microseconds(2500)));
+  EXPECT_EQ(pace_after(microseconds(2500)), ReceivePace::kEach);
   receive(50);
-  EXPECT_TRUE(raised_after(microseconds(2500)));
+  EXPECT_EQ(pace_after(microseconds(2500)), ReceivePace::kBurst);
 }
 
-TEST_F(ReceivePacerTest, StaysRaisedWithinAWindow) {
+TEST_F(ReceivePacerTest, BurstLastsForAWindow) {
   receive(100);
-  EXPECT_TRUE(raised_after(milliseconds(1)));
-  EXPECT_TRUE(raised_after(microseconds(999)));
+  EXPECT_EQ(pace_after(milliseconds(1)), ReceivePace::kBurst);
+  EXPECT_EQ(pace_after(microseconds(999)), ReceivePace::kBurst);
 }
 
-TEST_F(ReceivePacerTest, DropsWhenABurstEnds) {
+TEST_F(ReceivePacerTest, BurstEnds) {
   receive(100);
-  EXPECT_TRUE(raised_after(milliseconds(1)));
+  EXPECT_EQ(pace_after(milliseconds(1)), ReceivePace::kBurst);
   receive(39);
-  EXPECT_FALSE(raised_after(ReceivePacer::kBound));
+  EXPECT_EQ(pace_after(ReceivePacer::kBound), ReceivePace::kEach);
 }
 
 TEST_F(ReceivePacerTest, DoesNotTakeMessagesAfterALongSilenceForARate) {
   receive(500);
-  EXPECT_FALSE(raised_after(milliseconds(1000)));
+  EXPECT_EQ(pace_after(milliseconds(1000)), ReceivePace::kEach);
 }
 
-TEST_F(ReceivePacerTest, RaisesForASteadyStreamThatWakesUsTwoHundredTimesASecond) {
-  EXPECT_FALSE(raised_after_wake_ups(3, microseconds(6667), 3)) << "150 a second";
-  EXPECT_TRUE(raised_after_wake_ups(4, milliseconds(5), 3));
+TEST_F(ReceivePacerTest, SteadyIsAStreamThatWakesUsTwoHundredTimesASecond) {
+  EXPECT_EQ(pace_after_wake_ups(3, microseconds(6667), 3), ReceivePace::kEach) << "150 a second";
+  EXPECT_EQ(pace_after_wake_ups(4, milliseconds(5), 3), ReceivePace::kSteady);
 }
 
 TEST_F(ReceivePacerTest, CountsNoWakeUpThatBroughtNothing) {
-  EXPECT_FALSE(raised_after_wake_ups(10, milliseconds(2), 0));
+  EXPECT_EQ(pace_after_wake_ups(10, milliseconds(2), 0), ReceivePace::kEach);
 }
 
-TEST_F(ReceivePacerTest, StaysRaisedWhileAQuarterOfTheReadsBringMessages) {
-  ASSERT_TRUE(raised_after_wake_ups(10, milliseconds(2), 3));
-  EXPECT_TRUE(raised_after_wake_ups(8, milliseconds(2), 0));
-  EXPECT_TRUE(raised_after_wake_ups(2, milliseconds(2), 3));
-  EXPECT_TRUE(raised_after_wake_ups(9, milliseconds(2), 0));
-  EXPECT_FALSE(raised_after_wake_ups(1, milliseconds(2), 3)) << "one read of ten";
+TEST_F(ReceivePacerTest, StaysSteadyByItsMessagesHoweverFewReadsBringThem) {
+  ASSERT_EQ(pace_after_wake_ups(10, milliseconds(2), 3), ReceivePace::kSteady);
+  EXPECT_EQ(pace_after_wake_ups(1, ReceivePacer::kDeliveryBound, 6), ReceivePace::kSteady);
+  EXPECT_EQ(pace_after_wake_ups(1, ReceivePacer::kDeliveryBound, 5), ReceivePace::kEach);
 }
 
-TEST_F(ReceivePacerTest, FollowsEachMillisecondOfALongBurst) {
-  ASSERT_TRUE(raised_after_wake_ups(20, milliseconds(1), 100));
-  EXPECT_FALSE(raised_after_wake_ups(1, milliseconds(1), 10)) << "a steady stream would stay raised";
-  EXPECT_TRUE(raised_after_wake_ups(1, milliseconds(1), 100));
+TEST_F(ReceivePacerTest, TenThousandTransactionsASecondAreSteady) {
+  EXPECT_EQ(pace_after_wake_ups(10, milliseconds(2), 60, 122), ReceivePace::kSteady);
+}
+
+TEST_F(ReceivePacerTest, BacklogIsTakenByTheMillisecond) {
+  ASSERT_EQ(pace_after_wake_ups(20, milliseconds(1), 100, 122), ReceivePace::kBurst);
+  EXPECT_EQ(pace_after_wake_ups(1, milliseconds(1), 10), ReceivePace::kEach) << "a steady stream would stay";
+  EXPECT_EQ(pace_after_wake_ups(1, milliseconds(1), 100, 122), ReceivePace::kBurst);
 }
 
 }  // namespace

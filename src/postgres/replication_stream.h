@@ -44,6 +44,8 @@ struct StreamWait {
   short events = 0;
   // Not zero: bytes may be there that poll(2) does not announce (raised low-water mark); call receive() after it at the latest.
   std::chrono::milliseconds bound{0};
+  // The same while records are under way to the sink; not less than bound.
+  std::chrono::milliseconds delivery_bound{0};
 };
 
 class ReplicationStream {

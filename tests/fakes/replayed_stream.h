@@ -42,7 +42,7 @@ class ReplayedStream final : public ReplicationStream {
   [[nodiscard]] Lsn start() const { return recording_.start; }
 
   StreamWait prepare_wait(TimePoint, bool reading) override {
-    return {.fd = event_.get(), .events = static_cast<short>(reading ? POLLIN : 0), .bound = {}};
+    return {.fd = event_.get(), .events = static_cast<short>(reading ? POLLIN : 0), .bound = {}, .delivery_bound = {}};
   }
 
   Result<StreamMessage> receive() override {

@@ -67,6 +67,7 @@ class ScriptedStream final : public ReplicationStream {
   bool ended = false;
   bool answers_copy_done = true;
   std::chrono::milliseconds bound{0};  // as of a raised low-water mark
+  std::chrono::milliseconds delivery_bound{0};
   // Called when everything scripted was received and the pipeline is about to wait: the test's next step.
   std::function<void()> on_idle = [] {};
 
@@ -88,7 +89,10 @@ class ScriptedStream final : public ReplicationStream {
     if (script_.empty() || !reading) {
       on_idle();
     }
-    return {.fd = event_.get(), .events = static_cast<short>(reading ? 1 /* POLLIN */ : 0), .bound = bound};
+    return {.fd = event_.get(),
+            .events = static_cast<short>(reading ? 1 /* POLLIN */ : 0),
+            .bound = bound,
+            .delivery_bound = delivery_bound};
   }
   Result<StreamMessage> receive() override {
     if (script_.empty()) {

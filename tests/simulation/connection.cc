@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kRaisedMarkMessages = 16;
 constexpr std::chrono::milliseconds kLowWaterBound{2};
+constexpr std::chrono::milliseconds kDeliveryBound{20};
 constexpr Duration kDelayMin = std::chrono::microseconds(20);
 
 }  // namespace
@@ -29,9 +30,12 @@ Connection::Connection(Walsender walsender, Checker& checker, CrashPoint& crash,
 StreamWait Connection::prepare_wait(TimePoint now, bool reading) {
   now_ = now;
   mark_is_raised_ = reading && random_.percent(options_.low_water_percent);
-  return {.fd = 0,
-          .events = static_cast<short>(reading ? POLLIN : 0),
-          .bound = mark_is_raised_ ? kLowWaterBound : std::chrono::milliseconds{0}};
+  StreamWait wait{.fd = 0, .events = static_cast<short>(reading ? POLLIN : 0), .bound = {}, .delivery_bound = {}};
+  if (mark_is_raised_) {
+    wait.bound = kLowWaterBound;
+    wait.delivery_bound = kDeliveryBound;
+  }
+  return wait;
 }
 
 Result<StreamMessage> Connection::receive() {
