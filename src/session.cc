@@ -58,7 +58,6 @@ Session::Session(const Parts& parts, const PipelineOptions& options, const Sessi
       turned_at_(now),
       last_heard_(now),
       drained_at_(now),
-      read_at_latest_(now),
       recorded_(start.state) {
   progress_record_.stream = kProgressStream;
   progress_record_.key = start.state_key;
@@ -79,10 +78,7 @@ Result<> Session::begin(TimePoint now) {
 
 Session::Wait Session::prepare_wait(TimePoint now) {
   const bool reading_now = reading();
-  const StreamWait stream_wait = stream_.prepare_wait(now, reading_now);
-  const auto bound = waits_for_sink(drained_at_ + stream_wait.bound) ? stream_wait.delivery_bound : stream_wait.bound;
-  // From the last read on: a delivery's wake-up in between must not put it off.
-  read_at_latest_ = bound.count() > 0 ? drained_at_ + bound : TimePoint::max();
+  stream_wait_ = stream_.prepare_wait(now, reading_now);
   snapshot_fds_.clear();
   if (serves_snapshot()) {
     const auto fds = snapshot_->prepare_wait();
@@ -92,10 +88,10 @@ Session::Wait Session::prepare_wait(TimePoint now) {
     const auto fds = incremental_->prepare_wait();
     snapshot_fds_.insert(snapshot_fds_.end(), fds.begin(), fds.end());
   }
-  Wait wait{.postgres = stream_wait,
+  Wait wait{.postgres = stream_wait_,
             .reading = reading_now,
             .snapshot = snapshot_fds_,
-            .until = reading_now ? std::min(next_deadline(), read_at_latest_) : next_deadline()};
+            .until = reading_now ? std::min(next_deadline(), read_at_latest()) : next_deadline()};
   if ((reading_now && more_buffered_) || (serves_snapshot() && snapshot_->has_more()) ||
       (incremental_ != nullptr && incremental_->has_more())) {
     wait.until = now;
@@ -114,7 +110,7 @@ Result<> Session::turn(Ready ready, TimePoint now) {
   if (ready.sink) {
     TRY(take_deliveries(now));
   }
-  if (reading() && (ready.postgres || more_buffered_ || now >= read_at_latest_)) {
+  if (reading() && (ready.postgres || more_buffered_ || now >= read_at_latest())) {
     TRY(drain(now));
   }
   TRY(serve_snapshot(now));
@@ -135,12 +131,16 @@ void Session::stop(TimePoint now) {
   state_ = State::kFinishingTransaction;
 }
 
-// Whether records are under way then that were read so long ago that their batch is out. While a request of a partition is,
-// librdkafka sends no other, and spins once a record has waited for linger.ms: what comes may as well be gathered by the
-// kernel.
-bool Session::waits_for_sink(TimePoint then) const {
+// From the last read on: a delivery's wake-up in between must not put it off. Once a batch is out it waits for that to arrive:
+// while a request of a partition is, librdkafka sends no other, and spins as soon as a record has waited for linger.ms.
+TimePoint Session::read_at_latest() const {
+  if (stream_wait_.bound.count() == 0) {
+    return TimePoint::max();
+  }
+  const TimePoint next = drained_at_ + stream_wait_.bound;
   const auto oldest = tracker_.oldest_since();
-  return oldest && !tracker_.all_delivered() && then - *oldest >= kBatchIsOut;
+  const bool is_out = oldest && !tracker_.all_delivered() && next - *oldest >= kBatchIsOut;
+  return is_out ? drained_at_ + stream_wait_.delivery_bound : next;
 }
 
 // Whether PostgreSQL's messages are wanted now. While records wait for the sink they are not: that is the back-pressure.

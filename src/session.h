@@ -119,7 +119,7 @@ class Session {
   enum class Hold : std::uint8_t { kNone, kWanted, kReached };
 
   [[nodiscard]] TimePoint next_deadline() const;
-  [[nodiscard]] bool waits_for_sink(TimePoint then) const;
+  [[nodiscard]] TimePoint read_at_latest() const;
   [[nodiscard]] bool reading() const;
   [[nodiscard]] Result<> take_deliveries(TimePoint now);
   void take_completed_units(TimePoint now);
@@ -184,7 +184,7 @@ class Session {
   TimePoint turned_at_;
   TimePoint last_heard_;
   TimePoint drained_at_;
-  TimePoint read_at_latest_;  // bytes may be there that poll(2) does not announce
+  StreamWait stream_wait_;  // the last one
   bool heard_since_status_ = false;
   bool peer_was_silent_ = false;
   Lsn split_commit_;

@@ -159,10 +159,13 @@ TEST_F(SessionLiveness, ReadsLaterWhileABatchIsOut) {
   now += milliseconds(2);
   ASSERT_TRUE(session.turn({.heard = true}, now));
   EXPECT_EQ(session.prepare_wait(now).until - read_at, milliseconds(22));
-  sink.deliver_all();
+  stream.keepalive(300);
   now += milliseconds(5);
+  ASSERT_TRUE(session.turn({}, now));
+  EXPECT_EQ(stream.unread(), 1);
+  sink.deliver_all();
   ASSERT_TRUE(session.turn({.sink = true}, now));
-  EXPECT_LE(session.prepare_wait(now).until, now) << "what was gathered meanwhile is wanted at once";
+  EXPECT_EQ(stream.unread(), 0) << "with its arrival, and not a wake-up later";
 }
 
 }  // namespace

@@ -16,7 +16,9 @@ ReceivePace ReceivePacer::pace(TimePoint now) {
     is_burst_ = std::exchange(burst_messages_, 0) * std::chrono::milliseconds(1) >= kBurstMessagesPerMillisecond * elapsed;
     burst_window_start_ = now;
   }
-  if (now - steady_window_start_ >= kSteadyWindow) {
+  // What wakes us beside PostgreSQL's messages says nothing about them.
+  if (const auto elapsed = now - steady_window_start_;
+      elapsed > kDeliveryBound || (elapsed >= kSteadyWindow && steady_messages_ > 0)) {
     end_steady_window(now);
   }
   if (is_steady_ && !is_backlog_) {

@@ -23,8 +23,8 @@ class ReceivePacer {
   static constexpr int kRaisedMarkBytes = 64 * 1024;
   // While gathering, the socket is read at least this often: bytes below the mark are not announced.
   static constexpr std::chrono::milliseconds kBound{2};
-  // The same of a steady stream, while what was read before is on its way through the network.
-  static constexpr std::chrono::milliseconds kDeliveryBound{20};
+  // The same of a steady stream, while what was read before is on its way to Kafka.
+  static constexpr std::chrono::milliseconds kDeliveryBound{200};
   // A burst: the mark follows the rate from one millisecond to the next. One that stays raised has the server send smaller
   // segments (TCP BBR: half as much CPU again for the walsender).
   static constexpr std::int64_t kBurstMessagesPerMillisecond = 20;
@@ -45,7 +45,7 @@ class ReceivePacer {
 
  private:
   static constexpr std::chrono::milliseconds kBurstWindow{1};
-  static constexpr std::chrono::milliseconds kSteadyWindow{20};
+  static constexpr std::chrono::milliseconds kSteadyWindow{20};  // at least
 
   void end_steady_window(TimePoint now);
 

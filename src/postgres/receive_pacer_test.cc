@@ -92,8 +92,14 @@ TEST_F(ReceivePacerTest, CountsNoWakeUpThatBroughtNothing) {
 
 TEST_F(ReceivePacerTest, StaysSteadyByItsMessagesHoweverFewReadsBringThem) {
   ASSERT_EQ(pace_after_wake_ups(10, milliseconds(2), 3), ReceivePace::kSteady);
-  EXPECT_EQ(pace_after_wake_ups(1, ReceivePacer::kDeliveryBound, 6), ReceivePace::kSteady);
-  EXPECT_EQ(pace_after_wake_ups(1, ReceivePacer::kDeliveryBound, 5), ReceivePace::kEach);
+  EXPECT_EQ(pace_after_wake_ups(1, ReceivePacer::kDeliveryBound, 60), ReceivePace::kSteady);
+  EXPECT_EQ(pace_after_wake_ups(1, ReceivePacer::kDeliveryBound, 59), ReceivePace::kEach);
+}
+
+TEST_F(ReceivePacerTest, StaysSteadyWhileReadsAreFarApartAndOthersWakeUs) {
+  ASSERT_EQ(pace_after_wake_ups(10, milliseconds(2), 3), ReceivePace::kSteady);
+  EXPECT_EQ(pace_after_wake_ups(4, milliseconds(50), 0), ReceivePace::kSteady);
+  EXPECT_EQ(pace_after_wake_ups(1, milliseconds(1), 0), ReceivePace::kEach) << "longer than kDeliveryBound";
 }
 
 TEST_F(ReceivePacerTest, TenThousandTransactionsASecondAreSteady) {

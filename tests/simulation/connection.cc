@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kRaisedMarkMessages = 16;
 constexpr std::chrono::milliseconds kLowWaterBound{2};
-constexpr std::chrono::milliseconds kDeliveryBound{20};
+constexpr std::chrono::milliseconds kDeliveryBound{200};
 constexpr Duration kDelayMin = std::chrono::microseconds(20);
 
 }  // namespace
