@@ -24,8 +24,6 @@ constexpr int kMessagesPerTurn = 1024;
 constexpr milliseconds kCopyDoneTimeout{1000};
 // A peer that says nothing is asked for a reply this often.
 constexpr milliseconds kProbeInterval{5'000};
-// linger.ms by default: then the batch of a record has been sent.
-constexpr milliseconds kBatchIsOut{3};
 
 std::optional<Progress> progress_of(const std::optional<StateRecord>& state) {
   return state ? std::optional(state->progress) : std::nullopt;
@@ -139,7 +137,7 @@ TimePoint Session::read_at_latest() const {
   }
   const TimePoint next = drained_at_ + stream_wait_.bound;
   const auto oldest = tracker_.oldest_since();
-  const bool is_out = oldest && !tracker_.all_delivered() && next - *oldest >= kBatchIsOut;
+  const bool is_out = oldest && !tracker_.all_delivered() && next - *oldest >= sink_.linger();
   return is_out ? drained_at_ + stream_wait_.delivery_bound : next;
 }
 

@@ -135,6 +135,7 @@ TEST_F(SessionLiveness, ReadsWithinTheBoundWhateverElseWakesIt) {
 TEST_F(SessionLiveness, ReadsLaterWhileABatchIsOut) {
   stream.bound = milliseconds(2);
   stream.delivery_bound = milliseconds(20);
+  sink.linger_time = milliseconds(3);
   StreamConfig orders;
   orders.name = "orders";
   orders.schema = "public";

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -132,6 +133,13 @@ Result<KafkaConf> make_kafka_conf(const KafkaOptions& options) {
     TRY(set(conf.get(), "allow.auto.create.topics", "false", "allow.auto.create.topics"));
   }
   return conf;
+}
+
+std::string kafka_property(rd_kafka_t* kafka, const char* name) {
+  std::array<char, 64> value{};
+  std::size_t size = value.size();
+  rd_kafka_conf_get(rd_kafka_conf(kafka), name, value.data(), &size);
+  return value.data();
 }
 
 Result<std::string> current_password(const SaslOptions& sasl) {

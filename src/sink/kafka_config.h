@@ -21,6 +21,9 @@ using KafkaConf = std::unique_ptr<rd_kafka_conf_t, KafkaConfDeleter>;
 // rd_kafka_conf_dump() prints secrets.
 [[nodiscard]] Result<KafkaConf> make_kafka_conf(const KafkaOptions& options);
 
+// As librdkafka has it, whatever it was called when it was set. Not for secrets.
+[[nodiscard]] std::string kafka_property(rd_kafka_t* kafka, const char* name);
+
 // The password as it is now, from its file if it has one. kConfig.
 [[nodiscard]] Result<std::string> current_password(const SaslOptions& sasl);
 

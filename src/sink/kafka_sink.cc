@@ -9,9 +9,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <expected>
 #include <memory>
+#include <ratio>
 #include <span>
 #include <string>
 #include <string_view>
@@ -122,7 +124,9 @@ Result<> KafkaSink::start(const KafkaOptions& options, std::span<const std::stri
                 "Check [sink.kafka] and [sink.kafka.properties]: the Kafka client refuses this combination.");
   }
   [[maybe_unused]] const rd_kafka_conf_t* const taken = conf.release();  // rd_kafka_new() owns it now
-  rd_kafka_set_log_queue(kafka_, nullptr);                               // to the main queue
+  linger_ = std::chrono::ceil<std::chrono::milliseconds>(
+      std::chrono::duration<double, std::milli>(std::strtod(kafka_property(kafka_, "linger.ms").c_str(), nullptr)));
+  rd_kafka_set_log_queue(kafka_, nullptr);  // to the main queue
   queue_ = rd_kafka_queue_get_main(kafka_);
   constexpr std::uint64_t kOne = 1;
   rd_kafka_queue_io_event_enable(queue_, wakeup_.get(), &kOne, sizeof kOne);

@@ -43,6 +43,7 @@ class KafkaSink final : public Sink {
   [[nodiscard]] const std::vector<std::string>& missing_topics() const { return missing_topics_; }
   [[nodiscard]] pollfd poll_fd() const override;
   [[nodiscard]] Result<Admission> produce(const Record& record, UnitId unit) override;
+  [[nodiscard]] std::chrono::milliseconds linger() const override { return linger_; }
   [[nodiscard]] Result<> flush() override;
   [[nodiscard]] Result<std::span<const Delivery>> poll() override;
   void abandon() noexcept override;
@@ -90,6 +91,7 @@ class KafkaSink final : public Sink {
   bool creates_topics_;
   std::size_t record_overhead_;  // charged per record beside key and value
   std::size_t in_flight_bytes_max_;
+  std::chrono::milliseconds linger_{};  // rounded up
   Metrics& metrics_;
   KafkaHealth health_;
   UniqueFd wakeup_;                                // an eventfd: librdkafka writes when the queue becomes non-empty

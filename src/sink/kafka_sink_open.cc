@@ -3,9 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <cstddef>
 #include <expected>
 #include <memory>
 #include <optional>
@@ -15,6 +13,7 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "base/wait.h"
+#include "sink/kafka_config.h"
 #include "sink/kafka_error.h"
 #include "sink/kafka_offsets.h"
 #include "sink/kafka_sink.h"
@@ -27,13 +26,6 @@ constexpr std::chrono::milliseconds kSlice{1000};
 constexpr std::chrono::milliseconds kPause{100};
 // A broker that creates topics by itself needs a moment to; one that has not by then will not.
 constexpr std::chrono::seconds kMissingTopicWait{5};
-
-std::string property(rd_kafka_t* kafka, const char* name) {
-  std::array<char, 64> value{};
-  std::size_t size = value.size();
-  rd_kafka_conf_get(rd_kafka_conf(kafka), name, value.data(), &size);
-  return value.data();
-}
 
 std::string unreachable_hint(std::string_view reason) {
   if (reason.contains("certificate verify failed")) {  // OpenSSL's words
@@ -89,7 +81,7 @@ Result<KafkaSink::Readiness> KafkaSink::ask_for_topics(TimePoint deadline) {
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
     if (health_.authentication_failure()) {
       return fail(ErrorCode::kKafkaRefused, "Kafka refused the credentials: " + *health_.authentication_failure(),
-                  authentication_hint(property(kafka_, "sasl.mechanisms"), rd_kafka_version()));
+                  authentication_hint(kafka_property(kafka_, "sasl.mechanisms"), rd_kafka_version()));
     }
     no_broker_reason_ = health_.last_reason().empty() ? rd_kafka_err2str(error) : health_.last_reason();
     return Readiness::kNoBroker;

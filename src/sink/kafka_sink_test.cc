@@ -135,6 +135,14 @@ TEST_F(KafkaSinkTest, DeliversInOrderAndCountsPerUnit) {
   EXPECT_EQ(metrics_.sink_queue_records.value(), 0);
 }
 
+TEST_F(KafkaSinkTest, KnowsItsLingerWhateverItIsCalled) {
+  create();
+  EXPECT_EQ(sink_->linger(), std::chrono::milliseconds(3));
+  options_.properties.emplace_back("queue.buffering.max.ms", "50.5");
+  create();
+  EXPECT_EQ(sink_->linger(), std::chrono::milliseconds(51));
+}
+
 TEST_F(KafkaSinkTest, CarriesUnitsOfAll64Bits) {
   open();
   const UnitId largest = ~UnitId{0};

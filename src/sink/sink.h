@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -48,6 +49,9 @@ class Sink {
 
   // Never blocks. A record that can never be delivered (too large) is an error now, kKafkaRefused.
   [[nodiscard]] virtual Result<Admission> produce(const Record& record, UnitId unit) = 0;
+
+  // How long a record may wait in the sink for others that go with it.
+  [[nodiscard]] virtual std::chrono::milliseconds linger() const = 0;
 
   // Hands over what produce() gathered. Call at the end of a drain and before a wait. Never blocks.
   [[nodiscard]] virtual Result<> flush() = 0;

@@ -40,6 +40,7 @@ class StdoutSink final : public Sink {
   // for, and fd is -1.
   [[nodiscard]] pollfd poll_fd() const override;
   [[nodiscard]] Result<Admission> produce(const Record& record, UnitId unit) override;
+  [[nodiscard]] std::chrono::milliseconds linger() const override { return {}; }
   [[nodiscard]] Result<> flush() override;
   [[nodiscard]] Result<std::span<const Delivery>> poll() override;
   void abandon() noexcept override;

@@ -34,6 +34,7 @@ class InstantSink final : public Sink {
     bytes_ += record.key.size() + record.value.size();
     return Admission::kAccepted;
   }
+  [[nodiscard]] std::chrono::milliseconds linger() const override { return {}; }
   Result<> flush() override { return {}; }
   Result<std::span<const Delivery>> poll() override {
     std::swap(reported_, waiting_);

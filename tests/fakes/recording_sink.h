@@ -1,6 +1,7 @@
 // RecordingSink: keeps what it is given, and delivers or fails it when the test says so.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -30,6 +31,7 @@ class RecordingSink final : public Sink {
 
   std::size_t capacity = 1'000'000;  // undelivered records
   bool deliver_at_once = false;
+  std::chrono::milliseconds linger_time{0};
   std::optional<Error> produce_error;
   std::vector<Sent> sent;
   bool abandoned = false;
@@ -61,6 +63,7 @@ class RecordingSink final : public Sink {
     sent.push_back({record.stream, record.key, record.value, record.id, unit, record.is_split});
     return Admission::kAccepted;
   }
+  [[nodiscard]] std::chrono::milliseconds linger() const override { return linger_time; }
   Result<> flush() override {
     ++flushes;
     if (deliver_at_once && undelivered() > 0) {

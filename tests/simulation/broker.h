@@ -36,6 +36,7 @@ class BrokerSink final : public Sink {
   [[nodiscard]] Result<> open(TimePoint, StopSignal) override { return {}; }
   [[nodiscard]] pollfd poll_fd() const override { return {.fd = 0, .events = POLLIN, .revents = 0}; }
   [[nodiscard]] Result<Admission> produce(const Record& record, UnitId unit) override;
+  [[nodiscard]] std::chrono::milliseconds linger() const override { return {}; }
   [[nodiscard]] Result<> flush() override;
   [[nodiscard]] Result<std::span<const Delivery>> poll() override;
   void abandon() noexcept override {}
