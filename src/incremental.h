@@ -98,7 +98,7 @@ class IncrementalSnapshot {
   // Where the stream stands.
   struct Stream {
     bool is_free = false;       // nothing else holds it or wants to
-    bool is_caught_up = false;  // the server has nothing more for us
+    bool is_caught_up = false;  // nothing that we know of is to be read
     bool is_held = false;       // at point()
     bool is_closing = false;    // no chunk is to be begun
     bool is_stopping = false;

@@ -92,6 +92,9 @@ SnapshotAnswer IncrementalSnapshot::obey(const SnapshotCommand& command) {
   if (!is_known) {
     return {.status = 404, .job = command.job, .message = "there is no job " + std::to_string(command.job) + " in the queue"};
   }
+  if (command.job == job_) {
+    retry_at_ = {};  // what it waited for is nothing to the next one, and may be gone
+  }
   log::info(command.kind == SnapshotCommand::Kind::kCancel  ? "snapshot job canceled"
             : command.kind == SnapshotCommand::Kind::kPause ? "snapshot job paused"
                                                             : "snapshot job resumed",

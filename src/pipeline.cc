@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
 
@@ -103,13 +104,15 @@ Result<> Pipeline::follow_signal(TimePoint now) {
   }
   while (const auto signal = signals_.take()) {
     const char* const name = *signal == SIGTERM ? "SIGTERM" : "SIGINT";
-    if (session_.stopping()) {
+    if (std::exchange(was_signaled_, true)) {
       log::warn("second signal, ending at once; what was not confirmed will be sent again", {{"signal", name}});
       std::_Exit(128 + *signal);
     }
     log::info("stopping: waiting for what was read to be delivered",
               {{"signal", name}, {"timeout_ms", options_.drain_timeout.count()}});
-    session_.stop(now);
+    if (!session_.stopping()) {  // a snapshot that is read alone has ended by itself
+      session_.stop(now);
+    }
   }
   return {};
 }

@@ -69,6 +69,7 @@ class Pipeline {
   const SignalFd& signals_;
   PipelineOptions options_;
   bool ends_with_snapshot_;
+  bool was_signaled_ = false;
   std::vector<pollfd> fds_;  // of the last wait
 };
 

@@ -78,11 +78,13 @@ Session::Wait Session::prepare_wait(TimePoint now) {
   const bool reading_now = reading();
   stream_wait_ = stream_.prepare_wait(now, reading_now);
   snapshot_fds_.clear();
-  if (serves_snapshot()) {
+  const bool with_snapshot = serves_snapshot() && !is_ending();
+  const bool with_incremental = incremental_ != nullptr && !is_ending();
+  if (with_snapshot) {
     const auto fds = snapshot_->prepare_wait();
     snapshot_fds_.assign(fds.begin(), fds.end());
   }
-  if (incremental_ != nullptr) {
+  if (with_incremental) {
     const auto fds = incremental_->prepare_wait();
     snapshot_fds_.insert(snapshot_fds_.end(), fds.begin(), fds.end());
   }
@@ -90,10 +92,10 @@ Session::Wait Session::prepare_wait(TimePoint now) {
             .reading = reading_now,
             .snapshot = snapshot_fds_,
             .until = reading_now ? std::min(next_deadline(), read_at_latest()) : next_deadline()};
-  if ((reading_now && more_buffered_) || (serves_snapshot() && snapshot_->has_more()) ||
-      (incremental_ != nullptr && incremental_->has_more())) {
+  if ((reading_now && more_buffered_) || (with_snapshot && snapshot_->has_more()) ||
+      (with_incremental && incremental_->has_more())) {
     wait.until = now;
-  } else if (serves_snapshot() && !is_ending()) {
+  } else if (with_snapshot) {
     wait.until = std::min(wait.until, snapshot_->next_report());
   }
   return wait;
@@ -108,6 +110,7 @@ Result<> Session::turn(Ready ready, TimePoint now) {
   if (ready.sink) {
     TRY(take_deliveries(now));
   }
+  begin_draining(now);  // before more is read: a stop between two transactions begins no other
   if (reading() && (ready.postgres || more_buffered_ || now >= read_at_latest())) {
     TRY(drain(now));
   }
@@ -129,16 +132,25 @@ void Session::stop(TimePoint now) {
   state_ = State::kFinishingTransaction;
 }
 
-// From the last read on: a delivery's wake-up in between must not put it off. Once a batch is out it waits for that to arrive:
-// while a request of a partition is, librdkafka sends no other, and spins as soon as a record has waited for linger.ms.
+// From the last read on: a delivery's wake-up in between must not put it off.
 TimePoint Session::read_at_latest() const {
   if (stream_wait_.bound.count() == 0) {
     return TimePoint::max();
   }
   const TimePoint next = drained_at_ + stream_wait_.bound;
+  return waits_for_batch(next) ? drained_at_ + stream_wait_.delivery_bound : next;
+}
+
+// Whether a batch is out then that is worth waiting for. While a request of a partition is out, librdkafka sends no other, and
+// spins as soon as a record has waited for linger.ms. Not amid a transaction, whose rest comes without a pause; not if somebody
+// waits for what is there; and not for a batch that is out for longer than that: other partitions must not wait for it.
+bool Session::waits_for_batch(TimePoint then) const {
   const auto oldest = tracker_.oldest_since();
-  const bool is_out = oldest && !tracker_.all_delivered() && next - *oldest >= sink_.linger();
-  return is_out ? drained_at_ + stream_wait_.delivery_bound : next;
+  if (state_ != State::kStreaming || hold_ != Hold::kNone || tracker_.in_transaction() || tracker_.all_delivered() || !oldest) {
+    return false;
+  }
+  const auto age = then - *oldest;
+  return age >= sink_.linger() && age < stream_wait_.delivery_bound;
 }
 
 // Whether PostgreSQL's messages are wanted now. While records wait for the sink they are not: that is the back-pressure.
@@ -166,6 +178,9 @@ TimePoint Session::next_deadline() const {
   }
   if (incremental_ != nullptr && state_ == State::kStreaming) {
     deadline = std::min(deadline, incremental_->next());
+  }
+  if (shutdown_watch_.next() > turned_at_) {  // else it is over, and everything was delivered
+    deadline = std::min(deadline, shutdown_watch_.next());
   }
   if (state_ != State::kStreaming) {
     deadline = std::min(deadline, stop_deadline_);

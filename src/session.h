@@ -120,6 +120,7 @@ class Session {
 
   [[nodiscard]] TimePoint next_deadline() const;
   [[nodiscard]] TimePoint read_at_latest() const;
+  [[nodiscard]] bool waits_for_batch(TimePoint then) const;
   [[nodiscard]] bool reading() const;
   [[nodiscard]] Result<> take_deliveries(TimePoint now);
   void take_completed_units(TimePoint now);

@@ -131,42 +131,107 @@ TEST_F(SessionLiveness, ReadsWithinTheBoundWhateverElseWakesIt) {
   EXPECT_EQ(stream.unread(), 0);
 }
 
-// librdkafka spins while records wait behind a request that is out: with 4 ms to Kafka, on five to eight times the CPU.
-TEST_F(SessionLiveness, ReadsLaterWhileABatchIsOut) {
-  stream.bound = milliseconds(2);
-  stream.delivery_bound = milliseconds(20);
-  sink.linger_time = milliseconds(3);
-  StreamConfig orders;
-  orders.name = "orders";
-  orders.schema = "public";
-  orders.table = "orders";
-  orders.operations = {.insert = true};
-  orders.topic = "orders";
-  orders.routing_key = "id";
-  const std::vector<StreamConfig> streams{orders};
-  metrics.streams.emplace_back().name = "orders";
-  Session session({.stream = stream, .sink = sink, .metrics = metrics, .streams = streams}, {},
-                  {.confirmed_flush = Lsn{100}, .wal_sender_timeout = seconds(60), .format = {}}, now);
-  ASSERT_TRUE(session.begin(now));
-  stream.wal(0, PgoutputWriter::relation(1, "orders", {"id"}));
-  stream.wal(200, PgoutputWriter::begin(200));
-  stream.wal(199, PgoutputWriter::insert(1, {"1"}));
-  stream.wal(210, PgoutputWriter::commit(200, 210));
-  const TimePoint read_at = now;
-  const Result<> read = session.turn({.postgres = true, .heard = true}, now);
-  ASSERT_TRUE(read) << read.error().message;
-  ASSERT_EQ(sink.undelivered(), 1);
-  EXPECT_EQ(session.prepare_wait(now).until - read_at, milliseconds(2)) << "its batch is being gathered";
-  now += milliseconds(2);
-  ASSERT_TRUE(session.turn({.heard = true}, now));
-  EXPECT_EQ(session.prepare_wait(now).until - read_at, milliseconds(22));
-  stream.keepalive(300);
-  now += milliseconds(5);
-  ASSERT_TRUE(session.turn({}, now));
-  EXPECT_EQ(stream.unread(), 1);
+// Beside a batch that is out: librdkafka spins while records wait behind a request.
+class SessionBatch : public SessionLiveness {
+ protected:
+  SessionBatch() {
+    stream.bound = milliseconds(2);
+    stream.delivery_bound = milliseconds(200);
+    sink.linger_time = milliseconds(3);
+    stream.wal(0, PgoutputWriter::relation(1, "orders", {"id"}));
+    row(200);
+    EXPECT_TRUE(session.begin(now));
+    EXPECT_TRUE(session.turn({.postgres = true, .heard = true}, now));
+    EXPECT_EQ(sink.undelivered(), 1);
+  }
+  void row(std::uint64_t lsn) {
+    stream.wal(lsn, PgoutputWriter::begin(lsn));
+    stream.wal(lsn - 1, PgoutputWriter::insert(1, {"1"}));
+    stream.wal(lsn + 5, PgoutputWriter::commit(lsn, lsn + 5));
+  }
+  std::vector<StreamConfig> one_stream() {
+    metrics.streams.emplace_back().name = "orders";
+    StreamConfig orders;
+    orders.name = "orders";
+    orders.schema = "public";
+    orders.table = "orders";
+    orders.operations = {.insert = true};
+    orders.topic = "orders";
+    orders.routing_key = "id";
+    return {orders};
+  }
+  [[nodiscard]] Duration until_next_read() { return session.prepare_wait(now).until - now; }
+  void wake_up_after(Duration time, Session::Ready ready = {}) {
+    static_cast<void>(session.prepare_wait(now));
+    now += time;
+    EXPECT_TRUE(session.turn(ready, now));
+  }
+
+  std::vector<StreamConfig> streams = one_stream();
+  Session session{{.stream = stream, .sink = sink, .metrics = metrics, .streams = streams},
+                  {},
+                  {.confirmed_flush = Lsn{100}, .wal_sender_timeout = seconds(60), .format = {}},
+                  now};
+};
+
+TEST_F(SessionBatch, ReadsAgainWhenTheBatchHasArrived) {
+  EXPECT_EQ(until_next_read(), milliseconds(2)) << "it is being gathered";
+  wake_up_after(milliseconds(2));
+  EXPECT_EQ(until_next_read(), milliseconds(200));
+  row(300);
+  wake_up_after(milliseconds(5));
+  EXPECT_EQ(stream.unread(), 3);
   sink.deliver_all();
-  ASSERT_TRUE(session.turn({.sink = true}, now));
+  wake_up_after(milliseconds(0), {.sink = true});
   EXPECT_EQ(stream.unread(), 0) << "with its arrival, and not a wake-up later";
+}
+
+TEST_F(SessionBatch, ReadsWithoutItAfterItsBound) {
+  wake_up_after(milliseconds(2));
+  row(300);
+  wake_up_after(milliseconds(199));
+  EXPECT_EQ(stream.unread(), 3);
+  wake_up_after(milliseconds(1));
+  EXPECT_EQ(stream.unread(), 0);
+  EXPECT_EQ(until_next_read(), milliseconds(2)) << "one partition without a leader does not slow down the others";
+}
+
+TEST_F(SessionBatch, ReadsTheRestOfATransactionAtOnce) {
+  wake_up_after(milliseconds(2));
+  stream.wal(400, PgoutputWriter::begin(400));
+  wake_up_after(milliseconds(200), {.postgres = true, .heard = true});
+  EXPECT_EQ(until_next_read(), milliseconds(2));
+}
+
+TEST_F(SessionBatch, ReadsAtOnceWhenItIsToStop) {
+  wake_up_after(milliseconds(2));
+  EXPECT_EQ(until_next_read(), milliseconds(200));
+  stream.wal(400, PgoutputWriter::begin(400));
+  wake_up_after(milliseconds(1), {.postgres = true, .heard = true});
+  session.stop(now);
+  EXPECT_EQ(until_next_read(), milliseconds(2));
+}
+
+TEST_F(SessionBatch, GivesUpAServerThatWantsToStopWhenTheGraceIsOver) {
+  session.server_is_stopping(now);
+  const TimePoint stopping_since = now;
+  Result<> ended;
+  while (ended && now - stopping_since < seconds(60)) {
+    now = std::max(now, session.prepare_wait(now).until);
+    ended = session.turn({.heard = true}, now);
+  }
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(now - stopping_since, PipelineOptions().shutdown_grace) << ended.error().message;
+}
+
+TEST_F(SessionBatch, StopBetweenTransactionsBeginsNoOther) {
+  sink.deliver_all();
+  wake_up_after(milliseconds(2), {.sink = true});
+  session.stop(now);
+  row(300);
+  wake_up_after(milliseconds(0), {.postgres = true, .heard = true});
+  EXPECT_EQ(stream.unread(), 3);
+  EXPECT_TRUE(stream.ended);
 }
 
 }  // namespace

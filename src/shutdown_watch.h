@@ -40,8 +40,12 @@ class ShutdownWatch {
   // the server can stop.
   [[nodiscard]] bool expired(TimePoint now) const {
     const bool asked_all_along = requests_since_ && now - latest_request_ <= kPause && now - *requests_since_ >= grace_;
-    const bool ended_and_stuck = session_ended_at_ && now - std::max(*session_ended_at_, latest_delivery_) >= grace_;
-    return asked_all_along || ended_and_stuck;
+    return asked_all_along || now >= next();
+  }
+
+  // When it expires although nothing happens.
+  [[nodiscard]] TimePoint next() const {
+    return session_ended_at_ ? std::max(*session_ended_at_, latest_delivery_) + grace_ : TimePoint::max();
   }
 
  private:

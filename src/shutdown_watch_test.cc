@@ -20,6 +20,17 @@ TEST(ShutdownWatchTest, ExpiresWhenRequestsDoNotStopForTheWholeGrace) {  // F5
   EXPECT_TRUE(watch.expired(kStart + milliseconds(10'000)));
 }
 
+TEST(ShutdownWatchTest, SaysWhenItExpires) {
+  ShutdownWatch watch(milliseconds(2000));
+  EXPECT_EQ(watch.next(), TimePoint::max());
+  watch.session_ended(kStart);
+  EXPECT_EQ(watch.next(), kStart + milliseconds(2000));
+  watch.delivered(kStart + milliseconds(500));
+  EXPECT_EQ(watch.next(), kStart + milliseconds(2500));
+  EXPECT_FALSE(watch.expired(kStart + milliseconds(2499)));
+  EXPECT_TRUE(watch.expired(kStart + milliseconds(2500)));
+}
+
 TEST(ShutdownWatchTest, SingleRequestsAreNoShutdown) {
   ShutdownWatch watch(milliseconds(10'000));
   for (int ms = 0; ms <= 60'000; ms += 1500) {

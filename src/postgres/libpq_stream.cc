@@ -123,6 +123,7 @@ StreamWait LibpqStream::prepare_wait(TimePoint now, bool reading) {
 }
 
 Result<StreamMessage> LibpqStream::receive() {
+  pacer_.count_read();
   frame_.reset();
   if (copy_ended_) {
     return receive_end();

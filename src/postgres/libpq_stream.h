@@ -34,7 +34,7 @@ class LibpqStream final : public ReplicationStream {
                                                                   StopSignal stop);
 
   // While the low-water mark is raised the bound covers all that poll(2) then keeps back, also the rest of a message of which
-  // a part was read: one that big ends the rate that raises the mark.
+  // a part was read.
   [[nodiscard]] StreamWait prepare_wait(TimePoint now, bool reading) override;
 
   // Beyond the base: kSlotLost when the server lost WAL or the slot, kPostgresMisconfigured when the publication does not exist

@@ -7,18 +7,24 @@
 #include "base/time.h"
 
 namespace outboxx {
+namespace {
+
+bool is_burst_rate(std::int64_t messages, Duration elapsed) {
+  return messages * std::chrono::milliseconds(1) >= ReceivePacer::kBurstMessagesPerMillisecond * elapsed;
+}
+
+}  // namespace
 
 ReceivePace ReceivePacer::pace(TimePoint now) {
   steady_wake_ups_ += messages_ > 0 ? 1 : 0;
   steady_messages_ += messages_;
   burst_messages_ += std::exchange(messages_, 0);
   if (const auto elapsed = now - burst_window_start_; elapsed >= kBurstWindow) {
-    is_burst_ = std::exchange(burst_messages_, 0) * std::chrono::milliseconds(1) >= kBurstMessagesPerMillisecond * elapsed;
+    is_burst_ = is_burst_rate(std::exchange(burst_messages_, 0), elapsed);
     burst_window_start_ = now;
   }
-  // What wakes us beside PostgreSQL's messages says nothing about them.
-  if (const auto elapsed = now - steady_window_start_;
-      elapsed > kDeliveryBound || (elapsed >= kSteadyWindow && steady_messages_ > 0)) {
+  // A wake-up for something else says nothing about messages that may be waiting.
+  if (std::exchange(was_read_, false) && now - steady_window_start_ >= kSteadyWindow) {
     end_steady_window(now);
   }
   if (is_steady_ && !is_backlog_) {
@@ -33,7 +39,8 @@ void ReceivePacer::end_steady_window(TimePoint now) {
   const std::int64_t wake_ups = std::exchange(steady_wake_ups_, 0);
   is_steady_ = is_steady_ ? messages * kSteadyWindow >= kMessagesToStay * elapsed
                           : wake_ups * kSteadyWindow >= kWakeUpsToGather * elapsed;
-  is_backlog_ = std::exchange(bytes_, 0) * kBound >= kBacklogBytes * elapsed;
+  const std::int64_t bytes = std::exchange(bytes_, 0);
+  is_backlog_ = is_burst_rate(messages, elapsed) && bytes * Duration(kBound) / kBacklogBytes >= elapsed;
   steady_window_start_ = now;
 }
 

@@ -29,11 +29,13 @@ class ReceivePacer {
   // segments (TCP BBR: half as much CPU again for the walsender).
   static constexpr std::int64_t kBurstMessagesPerMillisecond = 20;
   // A steady stream: gathered when its messages wake us so often in kSteadyWindow, while at least so many messages come in it.
-  // A backlog is none: it fills a quarter of the mark within kBound.
+  // A backlog is none: it is a burst all the time, and fills a quarter of the mark within kBound.
   static constexpr std::int64_t kWakeUpsToGather = 4;
-  static constexpr std::int64_t kMessagesToStay = 6;
+  static constexpr std::int64_t kMessagesToStay = 4;
   static constexpr std::int64_t kBacklogBytes = kRaisedMarkBytes / 4;
 
+  // The socket was read, whether that brought a message or not.
+  void count_read() { was_read_ = true; }
   void count_message(std::size_t bytes) {
     ++messages_;
     bytes_ += static_cast<std::int64_t>(bytes);
@@ -45,11 +47,12 @@ class ReceivePacer {
 
  private:
   static constexpr std::chrono::milliseconds kBurstWindow{1};
-  static constexpr std::chrono::milliseconds kSteadyWindow{20};  // at least
+  static constexpr std::chrono::milliseconds kSteadyWindow{20};  // at least: it ends with a read
 
   void end_steady_window(TimePoint now);
 
-  std::int64_t messages_ = 0;  // since the last wake-up
+  bool was_read_ = false;      // since the last wake-up
+  std::int64_t messages_ = 0;  // likewise
   std::int64_t bytes_ = 0;     // since the beginning of the steady window
   TimePoint burst_window_start_;
   std::int64_t burst_messages_ = 0;

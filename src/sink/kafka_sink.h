@@ -4,6 +4,7 @@
 #include <librdkafka/rdkafka.h>
 #include <poll.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>

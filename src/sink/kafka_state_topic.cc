@@ -108,7 +108,7 @@ Result<std::unique_ptr<KafkaStateTopic>> KafkaStateTopic::open(const KafkaOption
   std::unique_ptr<KafkaStateTopic> self(new KafkaStateTopic(std::move(own), topic, std::move(producer)));
   const Metadata metadata = TRY(self->wait_for_metadata(deadline, stop));
   if (!metadata.has_topic) {
-    TRY(self->create(metadata.brokers, deadline));
+    TRY(self->create(metadata.brokers, deadline, stop));
   }
   return self;
 }
@@ -137,7 +137,7 @@ Result<KafkaStateTopic::Metadata> KafkaStateTopic::wait_for_metadata(TimePoint d
   }
 }
 
-Result<> KafkaStateTopic::create(int brokers, TimePoint deadline) {
+Result<> KafkaStateTopic::create(int brokers, TimePoint deadline, StopSignal stop) {
   const int replicas = std::min(kReplicas, brokers);
   std::array<char, 512> reason{};
   const std::unique_ptr<rd_kafka_NewTopic_t, NewTopicDeleter> wanted(
@@ -149,13 +149,15 @@ Result<> KafkaStateTopic::create(int brokers, TimePoint deadline) {
   const std::unique_ptr<rd_kafka_queue_t, QueueDeleter> queue(rd_kafka_queue_new(producer_.get()));
   std::array<rd_kafka_NewTopic_t*, 1> topics{wanted.get()};
   rd_kafka_CreateTopics(producer_.get(), topics.data(), topics.size(), nullptr, queue.get());
-  rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
-  const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-  const Event event(rd_kafka_queue_poll(queue.get(), static_cast<int>(std::max(left, kSlice).count())));
-  if (event) {
-    error = rd_kafka_event_error(event.get());
+  Event event;
+  while (!event) {
+    event.reset(rd_kafka_queue_poll(queue.get(), slice(deadline)));
+    if (!event) {
+      TRY(check_time(topic_, RD_KAFKA_RESP_ERR__TIMED_OUT, deadline, stop));
+    }
   }
-  if (const auto* result = event ? rd_kafka_event_CreateTopics_result(event.get()) : nullptr; result != nullptr && error == 0) {
+  rd_kafka_resp_err_t error = rd_kafka_event_error(event.get());
+  if (const auto* result = rd_kafka_event_CreateTopics_result(event.get()); result != nullptr && error == 0) {
     std::size_t count = 0;
     const rd_kafka_topic_result_t** const each = rd_kafka_CreateTopics_result_topics(result, &count);
     error = count == 1 ? rd_kafka_topic_result_error(each[0]) : error;

@@ -45,7 +45,7 @@ class KafkaStateTopic {
     bool has_topic = false;
   };
   [[nodiscard]] Result<Metadata> wait_for_metadata(TimePoint deadline, StopSignal stop);
-  [[nodiscard]] Result<> create(int brokers, TimePoint deadline);
+  [[nodiscard]] Result<> create(int brokers, TimePoint deadline, StopSignal stop);
 
   KafkaOptions options_;
   std::string topic_;

@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -5,6 +5,7 @@
 // out. It counts when it arrives, and is told of later, or never.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <optional>
@@ -27,6 +28,7 @@ class BrokerSink final : public Sink {
     std::size_t batch_max = 100;
     Duration store_max{};        // from handed over to stored
     Duration acknowledge_max{};  // from stored to told
+    std::chrono::milliseconds linger{};
   };
 
   // producer: its epoch, exactly once.
@@ -36,7 +38,7 @@ class BrokerSink final : public Sink {
   [[nodiscard]] Result<> open(TimePoint, StopSignal) override { return {}; }
   [[nodiscard]] pollfd poll_fd() const override { return {.fd = 0, .events = POLLIN, .revents = 0}; }
   [[nodiscard]] Result<Admission> produce(const Record& record, UnitId unit) override;
-  [[nodiscard]] std::chrono::milliseconds linger() const override { return {}; }
+  [[nodiscard]] std::chrono::milliseconds linger() const override { return options_.linger; }
   [[nodiscard]] Result<> flush() override;
   [[nodiscard]] Result<std::span<const Delivery>> poll() override;
   void abandon() noexcept override {}
@@ -59,7 +61,7 @@ class BrokerSink final : public Sink {
  private:
   struct Queued {
     Cluster::Stored record;
-    UnitId unit;
+    UnitId unit = 0;
   };
   struct Request {
     std::vector<Queued> records;

@@ -80,6 +80,7 @@ Plan make_plan(Random& random) {
   }
   std::ranges::sort(plan.faults, {}, &Fault::at);
   plan.ending = static_cast<Plan::Ending>(random.below(3));
+  plan.broker.linger = one_of<milliseconds>(random, {milliseconds(0), milliseconds(3), milliseconds(50)});
   return plan;
 }
 
