@@ -183,7 +183,7 @@ Result<> IncrementalSnapshot::advance(const Stream& stream, TimePoint now) {
       }
       break;
     case State::kReading:
-      if (!goes_on && !is_begun_) {
+      if (!goes_on && may_give_up()) {
         give_up_chunk(now);
         break;
       }
@@ -421,6 +421,12 @@ Result<> IncrementalSnapshot::lose_chunk(Error error, TimePoint now) {
     fail_job(error);
   }
   return {};
+}
+
+// At least once, rows that were handed over may come again: a job that nobody wants any more holds the stream no longer, and a
+// stop does not wait for a whole table. A chunk by key is short, so that a stop reads it to its end and repeats nothing.
+bool IncrementalSnapshot::may_give_up() const {
+  return !is_begun_ || (!is_transactional_ && (!is_wanted() || prepared_->key.empty()));
 }
 
 void IncrementalSnapshot::give_up_chunk(TimePoint now) {

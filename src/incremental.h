@@ -159,6 +159,7 @@ class IncrementalSnapshot {
   void tell(const Ending& ending);
   void end_pause(TimePoint now);
   [[nodiscard]] Result<> lose_chunk(Error error, TimePoint now);
+  [[nodiscard]] bool may_give_up() const;
   void give_up_chunk(TimePoint now);
   void retry(const std::string& reason, TimePoint now);
   void wait_for_transactions(TimePoint now);

@@ -94,6 +94,7 @@ SnapshotAnswer IncrementalSnapshot::obey(const SnapshotCommand& command) {
   }
   if (command.job == job_) {
     retry_at_ = {};  // what it waited for is nothing to the next one, and may be gone
+    retries_ = 0;
   }
   log::info(command.kind == SnapshotCommand::Kind::kCancel  ? "snapshot job canceled"
             : command.kind == SnapshotCommand::Kind::kPause ? "snapshot job paused"

@@ -243,7 +243,7 @@ def test_row_that_refuses_the_condition_ends_its_job_exactly_once_too(postgres, 
 
 
 def test_canceled_job_whose_chunk_fails_ends_nothing_else(postgres, start_kafka, topic, make_outboxx):
-    """The chunk is read to its end although nobody wants it any more, and the job that would fail is gone."""
+    """A part of its chunk was handed over, and the job that would fail is gone."""
     create_numbers(postgres, 5000)
     kafka = start_kafka()
     kafka.create_topic(topic)
@@ -258,6 +258,41 @@ def test_canceled_job_whose_chunk_fails_ends_nothing_else(postgres, start_kafka,
     postgres.execute("insert into numbers values (5001, 1, 1)")
     wait_until(lambda: 5001 in Rebuilt(consume(kafka.bootstrap(), topic)).rows, 30, "the stream goes on", interval=0.5)
     assert outboxx.stop() == 0
+
+
+def start_slow_chunk(postgres, topic, make_outboxx, kafka, key="primary key"):
+    """A chunk of which PostgreSQL sends a row of 9 kB each tenth of a second, for half a minute."""
+    create_numbers(postgres, 300, key=key)
+    postgres.execute("alter table numbers add pad text default repeat('x', 9000)", "alter table numbers replica identity full")
+    kafka.create_topic(topic)
+    outboxx = make_outboxx(postgres, kafka, [reading("numbers", topic)], config=NEVER).start()
+    job = request(outboxx, "public.numbers", where="pg_sleep(0.1) is not null")
+    wait_until(lambda: outboxx.metrics()["outboxx_in_flight_records"] + len(consume(kafka.bootstrap(), topic)) > 1, 20,
+               "the chunk was begun", interval=0.5)
+    return outboxx, job
+
+
+def is_copying(postgres):
+    """What reads a chunk begins with set_config."""
+    return postgres.query("select pid from pg_stat_activity where query like 'SELECT pg_catalog.set_config%COPY (%' and state = 'active'") != []
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_chunk_that_nobody_wants_any_more_holds_the_stream_no_longer(verb, postgres, kafka, topic, make_outboxx):
+    """At least once its rows may come again, so it is not read to its end."""
+    outboxx, job = start_slow_chunk(postgres, topic, make_outboxx, kafka)
+    assert is_copying(postgres)
+    assert post(outboxx, f"/snapshots/{job}/{verb}")[0] == 202
+    postgres.execute("insert into numbers values (301, 1, 1)")
+    wait_until(lambda: 301 in Rebuilt(consume(kafka.bootstrap(), topic)).rows, 10, "the stream goes on", interval=0.5)
+    wait_until(lambda: not is_copying(postgres), 5, "the server reads no more")
+    assert outboxx.stop() == 0
+
+
+def test_stop_does_not_wait_for_a_whole_table(postgres, kafka, topic, make_outboxx):
+    outboxx, _ = start_slow_chunk(postgres, topic, make_outboxx, kafka, key="")
+    assert outboxx.stop() == 0
+    assert "not everything was delivered in time" not in outboxx.log
 
 
 def test_job_that_is_paused_before_its_chunk_goes_on_at_once(postgres, start_kafka, topic, make_outboxx):
