@@ -41,6 +41,18 @@ KafkaTransactions::~KafkaTransactions() {
   if (error_ != nullptr) {
     rd_kafka_error_destroy(error_);
   }
+  if (idle == State::kOpen) {
+    leave();
+  }
+}
+
+// librdkafka 2.0.2 takes partitions into an open transaction on its main thread, a moment after their first records, and aborts
+// the process if the handle is destroyed meanwhile (rd_kafka_txn_handle_AddPartitionsToTxn(), txn_req_cnt). It takes none into
+// one that is being aborted; how the abort ends is nothing to us.
+void KafkaTransactions::leave() {
+  if (rd_kafka_error_t* const error = rd_kafka_abort_transaction(kafka_, 1)) {
+    rd_kafka_error_destroy(error);
+  }
 }
 
 Result<> KafkaTransactions::init(TimePoint deadline, StopSignal stop) {

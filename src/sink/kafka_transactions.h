@@ -24,6 +24,7 @@ class KafkaTransactions {
   // wakeup_fd: an eventfd, written when a commit has ended.
   KafkaTransactions(rd_kafka_t* kafka, int wakeup_fd);
   // Waits for a commit under way, a second at most: the transaction is left to its time-out or to the next producer's start.
+  // One that is open is given up.
   ~KafkaTransactions();
   KafkaTransactions(const KafkaTransactions&) = delete;
   KafkaTransactions& operator=(const KafkaTransactions&) = delete;
@@ -51,6 +52,7 @@ class KafkaTransactions {
   enum class State : std::uint8_t { kNone, kOpen, kCommitting, kEnded, kClosing };
 
   void run();
+  void leave();
   [[nodiscard]] rd_kafka_error_t* commit();
 
   rd_kafka_t* kafka_;

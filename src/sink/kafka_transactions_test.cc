@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,6 +102,21 @@ TEST_F(KafkaTransactionsTest, FencedProducerSaysSo) {  // F90
   const auto ended = commits();
   ASSERT_FALSE(ended.has_value());
   EXPECT_EQ(ended.error().code, ErrorCode::kFenced) << ended.error().message;
+}
+
+// librdkafka 2.0.2 aborts the process if it is destroyed in the moment in which it takes a partition into the transaction.
+TEST_F(KafkaTransactionsTest, ProducerMayGoInTheFirstMomentsOfATransaction) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::minstd_rand random(seed);
+  std::uniform_int_distribution<int> records(1, 3000);
+  for (int round = 0; round < 300; ++round) {
+    for (int left = records(random); left > 0; --left) {
+      ASSERT_EQ(produce(0, "value", 1), Admission::kAccepted);
+    }
+    sink_ = std::move(KafkaSink::create(options_, std::vector<std::string>{"t"}, metrics_)).value();
+    ASSERT_TRUE(sink_->open(Clock::now() + kPatience, StopSignal{}));
+  }
 }
 
 // A right that is missing shows when the transaction takes the partition in, and all its records are purged for it.
