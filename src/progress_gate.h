@@ -6,7 +6,7 @@
 // At least once, a record is a message of its own, at most one per interval. Exactly once, it closes a Kafka transaction, so
 // that changes and position become visible together: whole PostgreSQL transactions are gathered until there are enough bytes
 // or records, or the first one waited long enough. One that is too large for a Kafka transaction, or takes longer than the
-// brokers keep one open, is split or refused. While only keepalives come, a record is written every 10 s, or when the WAL
+// brokers keep one open, is split or refused. While only keepalives come, a record is written every 5 s, or when the WAL
 // moved by 16 MiB, or at once if the server waits for it to stop.
 #pragma once
 
@@ -41,7 +41,7 @@ struct ProgressFacts {
 
 class ProgressGate {
  public:
-  static constexpr std::chrono::milliseconds kIdleInterval{10'000};
+  static constexpr std::chrono::milliseconds kIdleInterval{5'000};
   static constexpr std::uint64_t kIdleBytes = std::uint64_t{16} * 1024 * 1024;
   static constexpr std::chrono::milliseconds kUrgentInterval{100};
   // What of a snapshot arrived and is not recorded is read again after a crash.
