@@ -27,7 +27,7 @@ def values(runs, client, take):
 def ratios(runs, client, reference, take):
     """Each round's value by the reference's value in the same round."""
     own, other = values(runs, client, take), values(runs, reference, take)
-    return {number: own[number] / other[number] for number in own if other.get(number)}
+    return {number: own[number] / other[number] for number in own if own[number] is not None and other.get(number)}
 
 
 def spread(taken, digits=2):

@@ -87,9 +87,9 @@ TEST_F(GateTest, KeepalivesAloneAreRecordedRarely) {
   gate.written(at(0x100), facts(0x100), now_);
   gate.acknowledged();
   EXPECT_EQ(due(gate, facts(0x200, 0x100)), std::nullopt);
-  EXPECT_EQ(gate.next(), now_ + milliseconds(10'000));
+  EXPECT_EQ(gate.next(), now_ + ProgressGate::kIdleInterval);
   EXPECT_EQ(due(gate, facts(0x100 + (16 * kMiB), 0x100)), at(0x100 + (16 * kMiB)));
-  pass(milliseconds(10'000));
+  pass(ProgressGate::kIdleInterval);
   EXPECT_EQ(due(gate, facts(0x200, 0x100)), at(0x200));
   EXPECT_EQ(due(gate, facts(0x100, 0x100)), std::nullopt) << "nothing new";
 }
