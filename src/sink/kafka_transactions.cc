@@ -26,6 +26,8 @@ constexpr std::chrono::milliseconds kSlice{1000};
 // Longer than any broker keeps a transaction open: by then it is ended, whatever is still awaited.
 constexpr std::chrono::milliseconds kCommitMax = kTransactionTimeout + std::chrono::seconds{15};
 
+constexpr int kLeaveMs = 20;
+
 }  // namespace
 
 KafkaTransactions::KafkaTransactions(rd_kafka_t* kafka, int wakeup_fd)
@@ -48,9 +50,10 @@ KafkaTransactions::~KafkaTransactions() {
 
 // librdkafka 2.0.2 takes partitions into an open transaction on its main thread, a moment after their first records, and aborts
 // the process if the handle is destroyed meanwhile (rd_kafka_txn_handle_AddPartitionsToTxn(), txn_req_cnt). It takes none into
-// one that is being aborted; how the abort ends is nothing to us.
+// one that is being aborted; how the abort ends is nothing to us. The call waits for its time-out, as nobody takes the reports
+// of the records that it gives up: long enough for the main thread of a busy machine to hear of it.
 void KafkaTransactions::leave() {
-  if (rd_kafka_error_t* const error = rd_kafka_abort_transaction(kafka_, 1)) {
+  if (rd_kafka_error_t* const error = rd_kafka_abort_transaction(kafka_, kLeaveMs)) {
     rd_kafka_error_destroy(error);
   }
 }

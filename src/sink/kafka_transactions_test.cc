@@ -110,7 +110,7 @@ TEST_F(KafkaTransactionsTest, ProducerMayGoInTheFirstMomentsOfATransaction) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::minstd_rand random(seed);
   std::uniform_int_distribution<int> records(1, 3000);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 200; ++round) {
     for (int left = records(random); left > 0; --left) {
       ASSERT_EQ(produce(0, "value", 1), Admission::kAccepted);
     }
